@@ -1,3 +1,642 @@
-//! The append-only record, the queue of what is due, and the only maker of an [`intent::Intent`].
+//! The append-only record, the queue of what is due, and the only maker of an [`Intent`].
+//!
+//! A row carries what the next pass needs; its state is a cache of the fold over its events,
+//! written in the event's own transaction by [`Standing::after`], the one function that moves
+//! a state. Only the daemon that holds the lock writes states and the record; commands and
+//! the API append to an inbox that the daemon applies.
+//!
+//! [`Ledger`] is what the rest of the house knows. SQLite is one; a shared PostgreSQL will be
+//! another; `tests/ledger.rs` is written against the trait.
+//!
+//! [`Standing::after`]: crate::model::standing::Standing::after
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::model::act::Action;
+use crate::model::hold::HoldReason;
+use crate::model::ids::{Key, ProviderName, SubscriptionId};
+use crate::model::observed::Look;
+use crate::model::provider::ProviderKind;
+use crate::model::request::{Doubt, Request, Witness};
+use crate::model::standing::{Event, State};
+use crate::model::terms::Wanted;
+
+use self::intent::Intent;
+
+pub mod chain;
 pub mod intent;
+// pub mod sqlite;
+
+/// What every operation gives.
+pub type Reply<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
+
+/// The record and the queue.
+pub trait Ledger: Send + Sync {
+    /// Which ledger this is, and whether it may be acted on.
+    fn identity(&self) -> Reply<'_, Identity>;
+    /// A person says that the ledger may be acted on.
+    fn trust(&self, by: String, at: DateTime<Utc>) -> Reply<'_, ()>;
+
+    // Revisions.
+
+    /// The revision that is in force.
+    fn current(&self) -> Reply<'_, Option<Revision>>;
+    /// A revision whose acceptance was begun and not finished.
+    fn accepting(&self) -> Reply<'_, Option<Revision>>;
+    /// How these items compare with what is remembered. Changes nothing.
+    fn compare(&self, items: Vec<Incoming>) -> Reply<'_, Comparison>;
+    /// Unfinished requests that the file asks for, by provider; those held as `removal` aside.
+    fn open_by_provider(&self) -> Reply<'_, BTreeMap<ProviderName, u64>>;
+    /// Stores a revision's text and the verdict on it, as *accepting*. Gives its number.
+    fn begin_revision(&self, revision: NewRevision) -> Reply<'_, i64>;
+    /// Inserts what is new, re-plans what changed, revives what is back.
+    fn take_in(&self, number: i64, items: Vec<Incoming>, at: DateTime<Utc>) -> Reply<'_, ()>;
+    /// Withdraws (or holds as `removal`) what the revision leaves out, and makes it current.
+    fn finish_revision(&self, number: i64, gone: Gone, at: DateTime<Utc>) -> Reply<'_, ()>;
+    /// Gives a provider's requests to its new name.
+    fn rename_provider(&self, from: ProviderName, to: ProviderName) -> Reply<'_, u64>;
+
+    // The queue.
+
+    /// What a pass takes next, earliest deadline first, then earliest due.
+    fn claim(&self, claim: Claim) -> Reply<'_, Vec<Request>>;
+    /// Records what happened to one request. Fails with [`LedgerError::Moved`] if the request
+    /// changed since it was read.
+    fn record(&self, change: Change) -> Reply<'_, Request>;
+    /// Checks what the permit assumed, counts the limits and journals the intent, in one
+    /// transaction.
+    fn intend(&self, intended: Intended) -> Reply<'_, Result<(Intent, Request), NotIntended>>;
+    /// The earliest moment at which a request of this provider wakes by itself.
+    fn next_wake(&self, provider: ProviderName) -> Reply<'_, Option<DateTime<Utc>>>;
+    /// Rows that a process left as `sending`, at start: their outcome is unknown from now on.
+    fn interrupt_all(&self, at: DateTime<Utc>) -> Reply<'_, u64>;
+    /// Lets requests of a provider be looked at again now, because what held them may be gone.
+    fn wake_held(&self, provider: ProviderName, at: DateTime<Utc>) -> Reply<'_, u64>;
+    /// Holds as `config_stale` exactly the given rows; frees all others of it.
+    fn mark_stale(&self, rows: Vec<i64>, at: DateTime<Utc>) -> Reply<'_, u64>;
+
+    // Providers, pauses, inbox.
+
+    /// What is remembered of a provider.
+    fn provider(&self, name: ProviderName) -> Reply<'_, ProviderMemory>;
+    /// Remembers it.
+    fn remember(&self, name: ProviderName, memory: ProviderMemory) -> Reply<'_, ()>;
+    /// The names under which an account is remembered.
+    fn names_of_account(&self, kind: ProviderKind, account: String)
+    -> Reply<'_, Vec<ProviderName>>;
+    /// What is paused, and the number that every pause and resume raises.
+    fn pauses(&self) -> Reply<'_, Pauses>;
+    /// Appends a command for the daemon.
+    fn post(&self, command: Posted) -> Reply<'_, i64>;
+    /// Commands that were not applied yet, oldest first.
+    fn inbox(&self) -> Reply<'_, Vec<Posted>>;
+    /// Applies a command and marks it as applied, in one transaction: a pause or resume raises
+    /// the epoch; a retry plans afresh what it names; a reconcile is only marked (the daemon
+    /// makes the tick); a trust clears the doubt. Gives how many rows it moved.
+    fn apply(&self, command: Posted, at: DateTime<Utc>) -> Reply<'_, u64>;
+
+    // Reports. All of them only read.
+
+    /// One request.
+    fn find(&self, key: Key) -> Reply<'_, Option<Request>>;
+    /// Every request for a subscription, newest `again` first.
+    fn find_all(&self, provider: ProviderName, id: SubscriptionId) -> Reply<'_, Vec<Request>>;
+    /// A page of requests in the order of their rows.
+    fn page(&self, page: Page) -> Reply<'_, Vec<Request>>;
+    /// Places and rows of unfinished requests, for the comparison with a broken file.
+    fn open_places(&self) -> Reply<'_, Vec<(i64, Key)>>;
+    /// Counts for status, metrics and the page.
+    fn tally(&self, now: DateTime<Utc>) -> Reply<'_, Tally>;
+    /// What of the rolling limits is used.
+    fn used(&self, now: DateTime<Utc>) -> Reply<'_, Used>;
+    /// The newest events, or those after a number.
+    fn events(&self, query: EventQuery) -> Reply<'_, Vec<Recorded>>;
+    /// Checks the chain and folds every request again.
+    fn verify(&self) -> Reply<'_, Verification>;
+    /// The newest block of the chain.
+    fn head(&self) -> Reply<'_, Head>;
+}
+
+/// Which ledger it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// 32 hex digits, made when the ledger was.
+    pub ledger_id: String,
+    /// Why it may not be acted on until a person says so.
+    pub doubt: Option<String>,
+}
+
+/// A revision as it was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    /// Its number in this ledger, from 1.
+    pub number: i64,
+    /// The digest over its files.
+    pub digest: String,
+    /// The commit, where one is known.
+    pub commit: Option<String>,
+    /// When.
+    pub accepted_at: DateTime<Utc>,
+    /// Its files, main first.
+    pub files: Vec<KeptFile>,
+    /// What the guards said of it.
+    pub verdict: Verdict,
+}
+
+/// One file of a revision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// The name that people see.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What the guards said of a revision, judged once and stored with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Providers whose new items wait for an approval.
+    pub approval: Vec<ProviderName>,
+    /// Providers whose vanished items are held as `removal`.
+    pub removal: Vec<ProviderName>,
+    /// How many were new, changed, unchanged and gone.
+    pub counts: Comparison,
+}
+
+/// A revision to be stored as *accepting*.
+#[derive(Clone, Debug)]
+pub struct NewRevision {
+    /// The digest over its files.
+    pub digest: String,
+    /// The commit, where one is known.
+    pub commit: Option<String>,
+    /// Its files, main first.
+    pub files: Vec<KeptFile>,
+    /// What the guards said of it.
+    pub verdict: Verdict,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// One item on its way in.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// What is wanted.
+    pub wanted: Wanted,
+    /// The provider's kind.
+    pub kind: ProviderKind,
+    /// When it may act.
+    pub due_at: Option<DateTime<Utc>>,
+    /// When a pass takes it first.
+    pub wake_at: Option<DateTime<Utc>>,
+    /// What holds it if it is new, with words.
+    pub holds_if_new: BTreeMap<HoldReason, String>,
+    /// What holds it in any case, with words.
+    pub holds: BTreeMap<HoldReason, String>,
+}
+
+/// How items compare with what is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// By provider: not remembered, or withdrawn and back.
+    pub new: BTreeMap<ProviderName, u64>,
+    /// On other terms than before.
+    pub changed: u64,
+    /// On the same terms.
+    pub same: u64,
+    /// Finished before; nothing will follow.
+    pub finished: u64,
+    /// By provider: unfinished and still asked for.
+    pub kept: BTreeMap<ProviderName, u64>,
+}
+
+impl Comparison {
+    /// Adds another batch.
+    pub fn add(&mut self, other: Self) {
+        let Self {
+            new,
+            changed,
+            same,
+            finished,
+            kept,
+        } = other;
+        for (name, count) in new {
+            *self.new.entry(name).or_default() += count;
+        }
+        for (name, count) in kept {
+            *self.kept.entry(name).or_default() += count;
+        }
+        self.changed += changed;
+        self.same += same;
+        self.finished += finished;
+    }
+}
+
+/// What becomes of unfinished requests that a revision leaves out.
+#[derive(Clone, Debug, Default)]
+pub struct Gone {
+    /// Those of these providers are held as `removal`; all others are withdrawn.
+    pub held_at: Vec<ProviderName>,
+}
+
+/// What a pass asks for.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Of whom.
+    pub provider: ProviderName,
+    /// Which of them.
+    pub lane: Lane,
+    /// Those with `wake_at` up to here.
+    pub now: DateTime<Utc>,
+    /// Only what comes after this one in the order, so that a pass meets each once.
+    pub after: Option<Cursor>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Which requests a pass takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// All that are due: a tick of the schedule, when writes may start.
+    Tick,
+    /// What wakes by itself: readings back, unknown outcomes, retries.
+    Wake,
+}
+
+/// Where a pass has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// Milliseconds; the greatest number for none.
+    pub deadline: i64,
+    /// Milliseconds; 0 for none.
+    pub due: i64,
+    /// The row.
+    pub row: i64,
+}
+
+impl Cursor {
+    /// The place of a request in the order.
+    pub fn of(request: &Request) -> Self {
+        Self {
+            deadline: request
+                .deadline_at
+                .map_or(i64::MAX, |at| at.timestamp_millis()),
+            due: request.due_at.map_or(0, |at| at.timestamp_millis()),
+            row: request.row,
+        }
+    }
+}
+
+/// What happened to one request, and what the next pass needs of it.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The row.
+    pub row: i64,
+    /// As it was read.
+    pub version: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// For the record, in order; may be empty.
+    pub events: Vec<Event>,
+    /// When a pass takes it next: `None` leaves it, `Some(None)` means never by itself.
+    pub wake_at: Option<Option<DateTime<Utc>>>,
+    /// What was observed.
+    pub look: Option<Look>,
+    /// While the outcome is unknown.
+    pub doubt: Option<Doubt>,
+    /// Looks in a row that changed nothing.
+    pub idle_looks: u32,
+}
+
+impl Change {
+    /// A change to a request as it was read, which so far changes nothing.
+    pub fn to(request: &Request, at: DateTime<Utc>) -> Self {
+        Self {
+            row: request.row,
+            version: request.version,
+            at,
+            events: Vec::new(),
+            wake_at: None,
+            look: None,
+            doubt: None,
+            idle_looks: request.idle_looks,
+        }
+    }
+}
+
+/// An attempt that wants to be journaled.
+#[derive(Clone, Debug)]
+pub struct Intended {
+    /// The row.
+    pub row: i64,
+    /// What the permit assumed.
+    pub assumed: Assumed,
+    /// What will be sent.
+    pub action: Action,
+    /// The reading that it rests on.
+    pub look: Look,
+    /// Now, by both clocks.
+    pub now: Witness,
+    /// The last moment to send, by both clocks.
+    pub send_before: Witness,
+    /// The caps of this provider and of all.
+    pub caps: Vec<Cap>,
+}
+
+/// What a permit rests on; the ledger compares it in the intent's own transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assumed {
+    /// [`Revision::number`].
+    pub revision: i64,
+    /// [`Pauses::epoch`].
+    pub pause_epoch: i64,
+    /// [`Request::version`].
+    pub version: i64,
+}
+
+/// A cap on writes in a rolling time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// Of whom; none: of all providers together.
+    pub provider: Option<ProviderName>,
+    /// The rolling time: an hour or a day.
+    pub over: Duration,
+    /// At most so many.
+    pub most: u64,
+}
+
+/// Why an intent was not journaled. Nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotIntended {
+    /// What the permit assumed does not hold any more: decide anew.
+    Changed,
+    /// A cap is reached.
+    Limit {
+        /// When the oldest write leaves the rolling time; none where the cap is zero.
+        frees_at: Option<DateTime<Utc>>,
+    },
+    /// Another attempt for the same subscription is open.
+    InFlight,
+}
+
+/// What is remembered of a provider over restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderMemory {
+    /// The kind that it had when its account was learned.
+    pub kind: Option<ProviderKind>,
+    /// The account that its credentials belong to.
+    pub account: Option<String>,
+    /// The account that they belong to now, where it is another one.
+    pub other_account: Option<String>,
+    /// Failures in a row, of which a settled cancellation is the end.
+    pub failures: u32,
+    /// Readings that failed in a row, of which a reading is the end.
+    #[serde(default)]
+    pub read_failures: u32,
+    /// Why nothing is sent, and when one trial is made.
+    pub stop: Option<Stop>,
+    /// The provider asked for a pause until then.
+    pub resume_at: Option<DateTime<Utc>>,
+}
+
+/// Why a provider is stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// `credentials` or `provider_stopped`.
+    pub reason: HoldReason,
+    /// In words of ours.
+    pub why: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// When one trial is made.
+    pub trial_at: DateTime<Utc>,
+    /// Trials that failed.
+    pub trials: u32,
+}
+
+/// What is paused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pauses {
+    /// Raised by every pause and resume.
+    pub epoch: i64,
+    /// Everything, by whom and why.
+    pub all: Option<Pause>,
+    /// Single providers.
+    pub providers: BTreeMap<ProviderName, Pause>,
+}
+
+impl Pauses {
+    /// The pause that covers a provider.
+    pub fn of(&self, provider: &ProviderName) -> Option<&Pause> {
+        self.all.as_ref().or_else(|| self.providers.get(provider))
+    }
+}
+
+/// A pause for the moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pause {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A command that waits for the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// Its number; 0 before it is appended.
+    pub number: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// What.
+    pub command: Command,
+}
+
+/// What a person asks the daemon to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "command")]
+pub enum Command {
+    /// Send nothing, at one provider or at all.
+    Pause {
+        /// None: all.
+        provider: Option<ProviderName>,
+    },
+    /// Go on.
+    Resume {
+        /// None: all.
+        provider: Option<ProviderName>,
+    },
+    /// Make a tick now.
+    Reconcile {
+        /// None: all.
+        provider: Option<ProviderName>,
+    },
+    /// Plan afresh what failed or was missed.
+    Retry {
+        /// Of whom.
+        provider: ProviderName,
+        /// One subscription; none: all of the state.
+        id: Option<SubscriptionId>,
+        /// `failed` or `missed`.
+        state: State,
+    },
+    /// The ledger may be acted on.
+    Trust,
+}
+
+/// A page of requests.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Of one provider.
+    pub provider: Option<ProviderName>,
+    /// In one of these states, gates aside; empty: any.
+    pub states: Vec<State>,
+    /// Only those whose time has come.
+    pub due_by: Option<DateTime<Utc>>,
+    /// After this row.
+    pub after: i64,
+    /// At most so many.
+    pub limit: u32,
+    /// Earliest due first instead of in the order of rows; `after` is ignored.
+    pub by_due: bool,
+}
+
+/// Counts for status, metrics and the page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// By provider and stored state; what is `scheduled` or `retrying` and due stands apart.
+    pub states: BTreeMap<(ProviderName, State), Count>,
+    /// By provider and stored hold; an item counts once for each that it has.
+    pub holds: BTreeMap<(ProviderName, HoldReason), u64>,
+    /// The earliest `due_at` of what is scheduled.
+    pub next_due: BTreeMap<ProviderName, DateTime<Utc>>,
+    /// Attempts by provider and outcome, over all time.
+    pub attempts: BTreeMap<(ProviderName, String), u64>,
+    /// The oldest intent whose outcome is unknown.
+    pub oldest_unknown: BTreeMap<ProviderName, DateTime<Utc>>,
+}
+
+/// How many, and how many of them are due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// All.
+    pub all: u64,
+    /// With `due_at` in the past.
+    pub due: u64,
+}
+
+/// What of the rolling limits is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// By provider: writes in the last hour.
+    pub hour: BTreeMap<ProviderName, u64>,
+    /// By provider: writes in the last 24 h.
+    pub day: BTreeMap<ProviderName, u64>,
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default)]
+pub struct EventQuery {
+    /// Of one request.
+    pub row: Option<i64>,
+    /// After this number, oldest first; none: the newest, newest first.
+    pub after: Option<i64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// An event of the record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// Its number in the ledger.
+    pub number: i64,
+    /// Which request.
+    pub key: Key,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What; none where it was erased.
+    pub event: Option<Event>,
+    /// The kind, which stays when the rest is erased.
+    pub kind: String,
+    /// Its place in the chain.
+    pub hash: String,
+}
+
+/// What a check of the whole record found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Requests folded.
+    pub requests: u64,
+    /// Events checked.
+    pub events: u64,
+    /// Blocks checked.
+    pub blocks: u64,
+    /// What is wrong, in words; empty: nothing.
+    pub faults: Vec<String>,
+    /// The newest block.
+    pub head: Head,
+}
+
+/// The newest block of the chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Its number; 0 before the first.
+    pub block: i64,
+    /// Its hash, in hex.
+    pub hash: String,
+}
+
+/// Why the ledger did not do it. One variant for each reaction.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The request changed since it was read: read it again and decide anew.
+    #[error("the request changed meanwhile")]
+    Moved,
+    /// An event that cannot follow: a fault of ours, and nothing was written.
+    #[error(transparent)]
+    Illegal(#[from] crate::model::standing::IllegalTransition),
+    /// Another daemon holds it.
+    #[error("another daemon holds the ledger {path} (lock file {path}.lock); stop it first")]
+    Locked {
+        /// The database.
+        path: String,
+    },
+    /// It was written by a newer version.
+    #[error(
+        "the ledger {path} has schema {found}, and this version knows up to {known}; run the newer version"
+    )]
+    Newer {
+        /// The database.
+        path: String,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// It cannot be used as it is.
+    #[error("{why}")]
+    Unfit {
+        /// What is wrong, and the cure.
+        why: String,
+    },
+    /// It does not exist, where a command only reads.
+    #[error("there is no ledger at {path} yet; `lapsed run` makes it")]
+    Missing {
+        /// The database.
+        path: String,
+    },
+    /// The database failed. Nothing may be sent until it works again.
+    #[error("the ledger failed: {0}")]
+    Failed(String),
+}

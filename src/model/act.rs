@@ -114,6 +114,7 @@ impl Answer {
                 | Self::Unavailable { .. }
                 | Self::Unauthorized
                 | Self::Forbidden
+                | Self::NotSent { .. }
         )
     }
 

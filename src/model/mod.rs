@@ -9,5 +9,6 @@ pub mod hold;
 pub mod ids;
 pub mod observed;
 pub mod provider;
+pub mod request;
 pub mod standing;
 pub mod terms;

@@ -4,10 +4,14 @@
 //! a [`Canceller`] takes an `&Intent`, which only a ledger makes. A preview is built from
 //! readers, and so has no means to write.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use secrecy::SecretString;
 
+use crate::clock::Clock;
+use crate::config::ProviderConfig;
 use crate::ledger::intent::Intent;
 use crate::model::act::Answer;
 use crate::model::ids::SubscriptionId;
@@ -29,9 +33,104 @@ pub trait Reader: Send + Sync {
 
 /// Carries out what an intent allows: one request, once.
 pub trait Canceller: Send + Sync {
+    /// Waits for the rate limit's turn for one write. Taken before the look that the write
+    /// rests on, so that no waiting lies between the look and the write.
+    ///
+    /// # Errors
+    /// [`LookError::Throttled`] while the provider's own pause lasts.
+    fn admit(&self) -> BoxFuture<'_, Result<Admission, LookError>>;
+
     /// Sends the intent's request, unless its time has run out. What comes back is an answer
     /// in every case; nothing is repeated.
-    fn cancel<'a>(&'a self, intent: &'a Intent) -> BoxFuture<'a, Answer>;
+    fn cancel<'a>(&'a self, intent: &'a Intent, admission: Admission) -> BoxFuture<'a, Answer>;
+}
+
+/// A turn of the rate limit for one write.
+#[derive(Debug)]
+pub struct Admission {
+    _private: (),
+}
+
+impl Admission {
+    /// A turn that nothing limits: for readers' and cancellers' stand-ins in tests, and for
+    /// the transport once the limit let it pass.
+    pub fn granted() -> Self {
+        Self { _private: () }
+    }
+}
+
+/// What an adapter is built from.
+#[derive(Clone)]
+pub struct Setup {
+    /// How it is spoken to.
+    pub config: ProviderConfig,
+    /// Its secrets, found.
+    pub credentials: Credentials,
+    /// A private certificate authority, as PEM.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Wall time and boot time.
+    pub clock: Arc<dyn Clock>,
+    /// Told of every request.
+    pub meter: Arc<dyn Meter>,
+    /// The rate limit, the requests in flight and the provider's own pause: shared by both
+    /// halves, and kept when an adapter is built anew.
+    pub throttle: Arc<transport::Throttle>,
+}
+
+/// The secrets of one provider, found.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// Kajabi: OAuth client credentials.
+    KajabiClient {
+        /// The client's id.
+        client_id: SecretString,
+        /// The client's secret.
+        client_secret: SecretString,
+    },
+    /// Kajabi: a ready token.
+    KajabiToken(SecretString),
+    /// Revere: sent raw in `Authorization`.
+    RevereKey(SecretString),
+    /// Lotus: `X-API-KEY`.
+    LotusKey(SecretString),
+    /// Lotus: `Authorization: Token …`.
+    LotusToken(SecretString),
+}
+
+/// Told of every request; the metrics listen.
+pub trait Meter: Send + Sync {
+    /// A request ended. `operation` is `token`, `account`, `look`, `list` or `cancel`;
+    /// `outcome` is the status class `2xx` … `5xx`, or `timeout`, `connect`, `broken`.
+    fn request(&self, operation: &'static str, outcome: &'static str, took: Duration);
+    /// A request waited for the rate limit.
+    fn waited(&self, for_: Duration);
+    /// A preview tried to write. Must never happen.
+    fn blocked_write(&self);
+}
+
+/// The read half alone: what a preview is built from.
+pub fn reader(setup: &Setup) -> Result<Arc<dyn Reader>, ConnectError> {
+    let _ = setup;
+    Err(ConnectError {
+        why: "not built yet".to_owned(),
+    })
+}
+
+/// Both halves, which share tokens and limits.
+#[allow(clippy::type_complexity)]
+pub fn both(setup: &Setup) -> Result<(Arc<dyn Reader>, Arc<dyn Canceller>), ConnectError> {
+    let _ = setup;
+    Err(ConnectError {
+        why: "not built yet".to_owned(),
+    })
+}
+
+/// Why an adapter could not be built (a bad certificate authority, a proxy that is none).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct ConnectError {
+    /// In words of ours.
+    pub why: String,
 }
 
 /// Why a provider could not be read. One variant for each reaction.
@@ -55,4 +154,20 @@ pub enum LookError {
         /// What happened, in words of ours.
         why: String,
     },
+}
+
+pub mod transport {
+    //! Sends one request. (Interface; the real one follows.)
+    use crate::config::RateLimit;
+
+    /// The rate limit, the requests in flight and the provider's own pause.
+    #[derive(Debug)]
+    pub struct Throttle;
+
+    impl Throttle {
+        /// For one provider.
+        pub fn new(_rate: RateLimit, _concurrency: u32) -> Self {
+            Self
+        }
+    }
 }
