@@ -385,8 +385,7 @@ impl Match {
     /// Whether every condition holds.
     pub fn matches(&self, subject: &Subject<'_>) -> bool {
         let any = |globs: &[GlobMatcher], text: &str| globs.iter().any(|glob| glob.is_match(text));
-        (self.provider.is_empty() || any(&self.provider, subject.provider.as_str()))
-            && (self.kind.is_empty() || self.kind.contains(&subject.kind))
+        self.matches_provider(subject.provider, subject.kind)
             && (self.id.is_empty() || any(&self.id, subject.id.as_str()))
             && self.labels.iter().all(|(label, globs)| {
                 subject
@@ -394,6 +393,13 @@ impl Match {
                     .get(label)
                     .is_some_and(|value| any(globs, value))
             })
+    }
+
+    /// Whether the conditions on the provider hold.
+    pub fn matches_provider(&self, provider: &ProviderName, kind: ProviderKind) -> bool {
+        let named = |globs: &[GlobMatcher]| globs.iter().any(|it| it.is_match(provider.as_str()));
+        (self.provider.is_empty() || named(&self.provider))
+            && (self.kind.is_empty() || self.kind.contains(&kind))
     }
 
     /// Whether it speaks of whole providers only, so that no item has to be asked.

@@ -24,7 +24,7 @@ use crate::model::observed::Look;
 use crate::model::provider::ProviderKind;
 use crate::model::request::{Doubt, Request, Witness};
 use crate::model::standing::{Event, State};
-use crate::model::terms::Wanted;
+use crate::model::terms::{Place, Wanted};
 
 use self::intent::Intent;
 
@@ -108,8 +108,8 @@ pub trait Ledger: Send + Sync {
     fn find_all(&self, provider: ProviderName, id: SubscriptionId) -> Reply<'_, Vec<Request>>;
     /// A page of requests in the order of their rows.
     fn page(&self, page: Page) -> Reply<'_, Vec<Request>>;
-    /// Places and rows of unfinished requests, for the comparison with a broken file.
-    fn open_places(&self) -> Reply<'_, Vec<(i64, Key)>>;
+    /// Rows and places of unfinished requests, for the comparison with a broken file.
+    fn open_places(&self) -> Reply<'_, Vec<(i64, Place)>>;
     /// Counts for status, metrics and the page.
     fn tally(&self, now: DateTime<Utc>) -> Reply<'_, Tally>;
     /// What of the rolling limits is used.
@@ -534,6 +534,8 @@ pub struct Count {
     pub all: u64,
     /// With `due_at` in the past.
     pub due: u64,
+    /// With `due_at` in the past, and looked at.
+    pub looked: u64,
 }
 
 /// What of the rolling limits is used.

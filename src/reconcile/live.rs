@@ -1,0 +1,67 @@
+//! What the daemon knows of itself at this moment: the revision in force, what was last read
+//! of the files, and how to wake it. The HTTP port reads it; only the daemon writes it.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+
+use crate::config::Config;
+
+/// The revision in force.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// How to run.
+    pub config: Arc<Config>,
+    /// Its number in the ledger.
+    pub number: i64,
+    /// The digest over its files.
+    pub digest: String,
+    /// How many items it has.
+    pub items: u64,
+    /// When it was accepted.
+    pub accepted_at: DateTime<Utc>,
+}
+
+/// What was last read of the files.
+#[derive(Clone, Debug, Default)]
+pub struct SourceState {
+    /// The last successful reading of the whole set.
+    pub seen_at: Option<DateTime<Utc>>,
+    /// What is wrong with the newest text, one line each; empty: it is in force.
+    pub problems: Vec<String>,
+    /// Since when something is wrong with it.
+    pub broken_since: Option<DateTime<Utc>>,
+    /// What a person should know though nothing is wrong.
+    pub warnings: Vec<String>,
+}
+
+/// What the daemon knows of itself.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// The revision in force; none before the first.
+    pub in_force: ArcSwapOption<InForce>,
+    /// What was last read of the files.
+    pub source: ArcSwap<SourceState>,
+    /// Why the ledger last failed, until it works again.
+    pub ledger_failure: ArcSwapOption<String>,
+    /// Rung after a command was appended to the inbox.
+    pub inbox: Notify,
+    /// Rung to read the files again.
+    pub reload: Notify,
+}
+
+impl Live {
+    /// What keeps the daemon from being ready; empty: it is.
+    pub fn not_ready(&self) -> Vec<(&'static str, String)> {
+        let mut missing = Vec::new();
+        if self.in_force.load().is_none() {
+            missing.push(("revision", "no valid revision is loaded".to_owned()));
+        }
+        if let Some(why) = self.ledger_failure.load().as_deref() {
+            missing.push(("ledger", why.clone()));
+        }
+        missing
+    }
+}
