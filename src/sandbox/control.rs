@@ -12,13 +12,13 @@ use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{any, delete, get, post};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::cast;
 use super::faults::Fault;
 use super::front::{self, Front};
 use super::lotus;
+use super::reading::read;
 use super::seeds::Seeds;
 use super::store::MOST_RECORDS;
 use super::wire::Provider;
@@ -80,11 +80,6 @@ fn ok(body: &Value) -> Response<Body> {
 /// A JSON body, whatever its content type says.
 fn json_body(body: &Bytes) -> Result<Value, Problems> {
     serde_json::from_slice(body).map_err(|error| format!("the body is no JSON: {error}").into())
-}
-
-/// A JSON body of a known shape.
-fn read<T: DeserializeOwned>(body: &Value) -> Result<T, Problems> {
-    serde_path_to_error::deserialize(body).map_err(|error| error.inner().to_string().into())
 }
 
 async fn nothing_here() -> Response<Body> {

@@ -12,11 +12,15 @@ use serde_json::Value;
 
 use super::lotus;
 use super::moment::{Shift, Span};
+use super::reading::read;
 use super::store::lock;
 use super::wire::{Call, Operation, Provider};
 
 /// The most faults that wait at one time.
 const MOST_FAULTS: usize = 100_000;
+
+/// The most headers that are added: HTTP libraries hold twice as many.
+const MOST_HEADERS: u16 = 10_000;
 
 /// The longest that an answer is held back: no client waits longer.
 const LONGEST_DELAY: Duration = Duration::from_secs(3_600);
@@ -70,10 +74,14 @@ pub(super) enum Kind {
     Idle(Idle),
     /// The answer is about another subscription.
     OtherBody,
+    /// A read shows what was true before any cancel.
+    Stale,
     /// The answer comes for ever, one byte at a time.
     Drip { every: Duration, effect: bool },
     /// The answer is this many bytes long.
     Huge { bytes: u64, effect: bool },
+    /// As `Huge`, compressed to a hundred-and-fiftieth.
+    Bomb { bytes: u64, effect: bool },
 }
 
 /// What may be added to any kind.
@@ -84,6 +92,8 @@ pub(super) struct Trim {
     pub retry_after: Option<HeaderValue>,
     /// How wrong the `Date` header is.
     pub date_skew: TimeDelta,
+    /// How many headers of a hundred bytes are added.
+    pub headers: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -153,10 +163,15 @@ struct Written {
     other_body: bool,
     drip: Option<Span>,
     huge: Option<u64>,
+    bomb: Option<u64>,
+    #[serde(default)]
+    stale: bool,
     effect: Option<bool>,
     delay: Option<Span>,
     retry_after: Option<String>,
     date_skew: Option<Shift>,
+    #[serde(default)]
+    headers: u16,
 }
 
 #[expect(
@@ -190,13 +205,7 @@ impl Fault {
     }
 
     fn parse_one(json: &Value) -> Result<Self, String> {
-        let written: Written =
-            serde_path_to_error::deserialize(json).map_err(|error| {
-                match error.path().to_string().as_str() {
-                    "." | "?" => error.inner().to_string(),
-                    place => format!("`{place}`: {}", error.inner()),
-                }
-            })?;
+        let written: Written = read(json)?;
         if written.times == Some(0) {
             return Err("`times` is 0; write 1 or more, or null for ever".to_owned());
         }
@@ -303,6 +312,15 @@ impl Kind {
                 effect: effect(true),
             });
         }
+        if let Some(bytes) = written.bomb {
+            kinds.push(Self::Bomb {
+                bytes,
+                effect: effect(true),
+            });
+        }
+        if written.stale {
+            kinds.push(Self::Stale);
+        }
         Self::only(kinds, written)
     }
 
@@ -310,7 +328,8 @@ impl Kind {
         let Some(kind) = kinds.pop() else {
             let trimmed = written.delay.is_some()
                 || written.retry_after.is_some()
-                || written.date_skew.is_some();
+                || written.date_skew.is_some()
+                || written.headers > 0;
             return match (trimmed, written.effect) {
                 (true, None) => Ok(Self::Plain),
                 (true, Some(_)) => Err("`effect` needs something that can go without".to_owned()),
@@ -324,7 +343,7 @@ impl Kind {
         }
         let settled = matches!(
             kind,
-            Self::Drop { .. } | Self::Late(_) | Self::Idle(_) | Self::OtherBody
+            Self::Drop { .. } | Self::Late(_) | Self::Idle(_) | Self::OtherBody | Self::Stale
         );
         if settled && written.effect.is_some() {
             return Err("`effect` is settled already by what goes wrong".to_owned());
@@ -334,7 +353,8 @@ impl Kind {
 }
 
 const KINDS: &str = "`status`, `drop`, `late`, `html`, `cut`, `redirect`, `ok_without_effect`, \
-                     `other_body`, `drip`, `huge`, or a mere `delay`, `retry_after`, `date_skew`";
+                     `other_body`, `stale`, `drip`, `huge`, `bomb`, or a mere `delay`, \
+                     `retry_after`, `date_skew`, `headers`";
 
 impl Trim {
     fn of(written: &Written) -> Result<Self, String> {
@@ -348,8 +368,12 @@ impl Trim {
             .map(|text| HeaderValue::from_bytes(text.as_bytes()))
             .transpose()
             .map_err(|_| "`retry_after` does not fit into a header")?;
+        if written.headers > MOST_HEADERS {
+            return Err(format!("`headers` is more than {MOST_HEADERS}"));
+        }
         Ok(Self {
             delay,
+            headers: written.headers,
             retry_after,
             date_skew: written
                 .date_skew

@@ -1,28 +1,21 @@
 //! Carries out a fault: what reaches the wire when something goes wrong.
 
-use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::http::header::{LOCATION, RETRY_AFTER};
-use axum::http::{Response, StatusCode};
+use axum::body::Body;
+use axum::http::header::{HeaderName, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderValue, Response, StatusCode};
 use chrono::{DateTime, Utc};
-use futures_util::stream;
 
-use super::faults::{Cut, Fault, Idle, Kind, Trim};
+use super::faults::{Fault, Idle, Kind, Trim};
 use super::front::Front;
 use super::wire::{Answer, Ask, Call, Manner, Operation, Provider};
-use super::{kajabi, lotus, revere};
+use super::{bodies, kajabi, lotus, revere};
 
 /// Marks a response that must never be sent: its connection is closed instead.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the sandbox was told to drop this connection")]
 pub(super) struct HangUp;
-
-/// One piece of a huge body.
-const PIECE: Bytes = Bytes::from_static(&[b' '; 64 * 1024]);
 
 /// Answers with what the fault says.
 pub(super) async fn respond(
@@ -49,15 +42,19 @@ pub(super) async fn respond(
                 Manner::Pretending
             };
             let answer = front.perform(provider, ask, call, manner).await;
-            cut_off(answer, cut, date(front, &trim))
+            bodies::cut_off(answer, cut, date(front, &trim))
         }
         Kind::Drip { every, effect } => {
             effect_if(effect, front, provider, ask, call).await;
-            drip(every, date(front, &trim))
+            bodies::drip(every, date(front, &trim))
         }
         Kind::Huge { bytes, effect } => {
             effect_if(effect, front, provider, ask, call).await;
-            huge(bytes, date(front, &trim))
+            bodies::huge(bytes, date(front, &trim))
+        }
+        Kind::Bomb { bytes, effect } => {
+            effect_if(effect, front, provider, ask, call).await;
+            bodies::bomb(bytes, date(front, &trim))
         }
         other => {
             let answer = changed(other, front, provider, ask, call).await;
@@ -97,10 +94,16 @@ async fn changed(
         }
         Kind::Idle(Idle::Claims) => front.perform(provider, ask, call, Manner::Pretending).await,
         Kind::Idle(Idle::Shows) => front.perform(provider, ask, call, Manner::Idly).await,
+        Kind::Stale => front.perform(provider, ask, call, Manner::Stale).await,
         Kind::OtherBody => front.perform(provider, ask, call, Manner::Mistaken).await,
         _ => front.perform(provider, ask, call, Manner::Truly).await,
     }
 }
+
+/// The value of an added header.
+const PADDING: HeaderValue = HeaderValue::from_static(
+    "----------------------------------------------------------------------------------------",
+);
 
 /// A page such as a proxy in front of the provider sends.
 const PAGE: &str = "<!doctype html><html><head><title>Just a moment</title></head>\
@@ -129,6 +132,11 @@ async fn trimmed(mut response: Response<Body>, trim: Trim) -> Response<Body> {
     if let Some(text) = trim.retry_after {
         response.headers_mut().insert(RETRY_AFTER, text);
     }
+    for number in 0..trim.headers {
+        let name = format!("x-sandbox-{number}");
+        let name = HeaderName::try_from(name).expect("made of letters, digits and dashes");
+        response.headers_mut().insert(name, PADDING);
+    }
     if !trim.delay.is_zero() {
         tokio::time::sleep(trim.delay).await;
     }
@@ -139,46 +147,4 @@ fn hang_up() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(HangUp);
     response
-}
-
-/// Half of the body: as if that were all, or with the connection breaking there.
-fn cut_off(mut answer: Answer, cut: Cut, date: DateTime<Utc>) -> Response<Body> {
-    let whole = answer.body.len();
-    answer.body.truncate(whole / 2);
-    match cut {
-        Cut::Json => answer.dated(date),
-        Cut::Connection => {
-            let half = answer.body.clone();
-            let pieces = stream::iter([Ok(half), Err(io::Error::other(HangUp))]);
-            let length = whole.to_string();
-            answer
-                .with(axum::http::header::CONTENT_LENGTH, &length)
-                .head(date, Body::from_stream(pieces))
-        }
-    }
-}
-
-/// JSON that never ends: an opening brace, then white space for as long as anybody listens.
-fn drip(every: Duration, date: DateTime<Utc>) -> Response<Body> {
-    let drops = stream::unfold(true, move |first| async move {
-        if first {
-            return Some((Ok::<_, Infallible>(Bytes::from_static(b"{")), false));
-        }
-        tokio::time::sleep(every).await;
-        Some((Ok(Bytes::from_static(b" ")), false))
-    });
-    Answer::text(StatusCode::OK, "application/json", "").head(date, Body::from_stream(drops))
-}
-
-/// White space, as long as was asked for; made piece by piece and never held.
-fn huge(bytes: u64, date: DateTime<Utc>) -> Response<Body> {
-    let pieces = stream::unfold(bytes, |left| async move {
-        if left == 0 {
-            return None;
-        }
-        let piece = left.min(PIECE.len() as u64);
-        let bytes = PIECE.slice(..usize::try_from(piece).unwrap_or(PIECE.len()));
-        Some((Ok::<_, Infallible>(bytes), left - piece))
-    });
-    Answer::text(StatusCode::OK, "application/json", "").head(date, Body::from_stream(pieces))
 }

@@ -3,14 +3,15 @@
 //! Built from the providers' documents alone. It shares no code with the adapters in
 //! `provider`, so that each checks the other: a misreading has to be made twice to pass.
 //!
-//! - [`kajabi`], [`revere`], [`lotus`]: each a function from a request to an answer.
-//! - [`store`]: their subscriptions, and what is true of them whatever an API says.
-//! - [`front`]: where requests come in, are counted, and meet their fault.
-//! - [`faults`], [`misbehave`]: what shall go wrong, and how that looks on the wire.
-//! - [`control`]: `/sandbox`, to seed it, to read the truth, to make it misbehave.
+//! - `kajabi`, `revere`, `lotus`: each a function from a request to an answer.
+//! - `store`: their subscriptions, and what is true of them whatever an API says.
+//! - `front`: where requests come in, are counted, and meet their fault.
+//! - `faults`, `misbehave`, `bodies`: what shall go wrong, and how that looks on the wire.
+//! - `control`: `/sandbox`, to seed it, to read the truth, to make it misbehave.
 
 pub mod cast;
 
+mod bodies;
 mod control;
 mod faults;
 mod front;
@@ -18,6 +19,7 @@ mod kajabi;
 mod lotus;
 mod misbehave;
 mod moment;
+mod reading;
 mod requests;
 mod revere;
 mod seeds;

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::reading::read;
 use super::store::MOST_RECORDS;
 use super::wire::Provider;
 use super::{cast, kajabi, lotus, revere};
@@ -140,11 +140,12 @@ impl Batch {
             .clone()
             .into_iter()
             .partition(|(name, _)| HEAD.contains(&name.as_str()));
-        let head: Head = read(head)?;
+        let head: Head = read(&Value::Object(head))?;
+        let rest = Value::Object(rest);
         let traits = match head.provider {
-            Provider::Kajabi => Traits::Kajabi(Arc::new(read(rest)?)),
-            Provider::Revere => Traits::Revere(Arc::new(read(rest)?)),
-            Provider::Lotus => Traits::Lotus(Arc::new(read(rest)?)),
+            Provider::Kajabi => Traits::Kajabi(Arc::new(read(&rest)?)),
+            Provider::Revere => Traits::Revere(Arc::new(read(&rest)?)),
+            Provider::Lotus => Traits::Lotus(Arc::new(read(&rest)?)),
         };
         Ok(Self {
             ids: Ids::of(head)?,
@@ -246,16 +247,6 @@ impl Ids {
             })),
         }
     }
-}
-
-fn read<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, String> {
-    serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| {
-        let place = error.path().to_string();
-        match place.as_str() {
-            "." | "?" => error.inner().to_string(),
-            _ => format!("`{place}`: {}", error.inner()),
-        }
-    })
 }
 
 /// The cast in its own words.

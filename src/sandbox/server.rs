@@ -1,6 +1,7 @@
 //! Accepts connections and serves them, and can close one without an answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,6 +14,9 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::misbehave::HangUp;
+
+/// How long accepting rests after a failure, so as not to spin on it.
+const BREATH: Duration = Duration::from_millis(10);
 
 /// Serves until told to stop.
 pub(super) async fn serve(
@@ -39,7 +43,7 @@ pub(super) async fn serve(
                 });
             }
             // Out of sockets, most likely: let some be closed before asking for another.
-            Err(_) => tokio::task::yield_now().await,
+            Err(_) => tokio::time::sleep(BREATH).await,
         }
     }
 }

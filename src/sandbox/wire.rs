@@ -1,7 +1,7 @@
 //! What passes over the wire: a request read whole, and an answer not yet sent.
 //!
 //! The providers are functions from the one to the other. They never see a socket, so that
-//! whatever goes wrong on the way is the business of [`misbehave`](super::misbehave) alone.
+//! whatever goes wrong on the way is the business of `misbehave` alone.
 
 use std::fmt;
 use std::time::Duration;
@@ -152,6 +152,9 @@ pub(super) enum Manner {
     Idly,
     /// Do what is asked, and show another subscription.
     Mistaken,
+    /// Do what is asked; where nothing but reading is asked, show things as they were before
+    /// any cancel.
+    Stale,
     /// Do what is asked without looking at the state again: it was live when looked at.
     AlreadyChecked,
 }
@@ -159,7 +162,7 @@ pub(super) enum Manner {
 impl Manner {
     /// Whether the world changes.
     pub fn acts(self) -> bool {
-        matches!(self, Self::Truly | Self::Mistaken | Self::AlreadyChecked)
+        !matches!(self, Self::Pretending | Self::Idly)
     }
 }
 
@@ -202,6 +205,12 @@ impl Answer {
             headers: Vec::new(),
             body: Bytes::new(),
         }
+    }
+
+    /// With a content type.
+    pub fn typed(mut self, content_type: &'static str) -> Self {
+        self.content_type = Some(content_type);
+        self
     }
 
     /// With one more header.

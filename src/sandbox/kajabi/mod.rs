@@ -118,7 +118,7 @@ impl Kajabi {
         match route {
             Route::Revoke => self.tokens.revoke(ask),
             Route::Me => me(scope),
-            Route::List => self.list(ask),
+            Route::List => self.list(ask, manner),
             Route::Get(id) => self.get(&id, ask, manner),
             Route::Cancel(id) => self.cancel(&id, now, manner),
             Route::Deactivate(id) => self.change(&id, manner, |it| it.deactivate(now)),
@@ -131,7 +131,7 @@ impl Kajabi {
     /// <https://developers.kajabi.com/api-reference/purchases/purchase-details>
     fn get(&self, id: &str, ask: &Ask, manner: Manner) -> Answer {
         let fields = sparse_fields(ask);
-        let render = |it: &Purchase| it.resource(fields.as_deref());
+        let render = |it: &Purchase| it.shown(manner).resource(fields.as_deref());
         let found = match manner {
             Manner::Mistaken => self.purchases.with_neighbour(id, render),
             _ => self.purchases.with(id, |it| render(it)),
@@ -149,7 +149,7 @@ impl Kajabi {
             Ok(match manner {
                 Manner::Idly => it.resource(None),
                 Manner::Pretending => it.as_if_cancelled(now),
-                Manner::Truly | Manner::Mistaken | Manner::AlreadyChecked => {
+                _ => {
                     it.cancel(now);
                     it.resource(None)
                 }
@@ -184,7 +184,7 @@ impl Kajabi {
 
     /// <https://developers.kajabi.com/api-reference/purchases/list-purchases>. Filters other
     /// than the ones below are ignored, which a client reports of the real one too.
-    fn list(&self, ask: &Ask) -> Answer {
+    fn list(&self, ask: &Ask, manner: Manner) -> Answer {
         let number = number(ask, "page[number]", 1);
         let size = number_of_rows(ask);
         let customer = ask.query_value("filter[customer_id]");
@@ -199,7 +199,7 @@ impl Kajabi {
             total = self.purchases.len();
             self.purchases.each_from(skip, |it| {
                 if data.len() < size {
-                    data.push(it.resource(fields.as_deref()));
+                    data.push(it.shown(manner).resource(fields.as_deref()));
                 }
                 data.len() < size
             });
@@ -207,7 +207,7 @@ impl Kajabi {
             self.purchases.each_from(0, |it| {
                 let wanted = it.matches(customer.as_deref(), active, deactivated);
                 if wanted && total >= skip && data.len() < size {
-                    data.push(it.resource(fields.as_deref()));
+                    data.push(it.shown(manner).resource(fields.as_deref()));
                 }
                 total += usize::from(wanted);
                 true

@@ -1,5 +1,6 @@
 //! One purchase: what its API shows, and whether it really bills.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::sandbox::moment::Moment;
 use crate::sandbox::store::{Record, Tally, Truth};
-use crate::sandbox::wire::Provider;
+use crate::sandbox::wire::{Manner, Provider};
 
 /// What was bought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +166,18 @@ impl Purchase {
         let mut other = self.clone();
         other.cancel(now);
         other.resource(None)
+    }
+
+    /// As it is, or for a stale read as it was before any cancel.
+    pub fn shown(&self, manner: Manner) -> Cow<'_, Self> {
+        if manner != Manner::Stale || self.deactivated_at != self.tally.cancelled_at {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self {
+            deactivated_at: None,
+            updated_at: self.created_at,
+            ..self.clone()
+        })
     }
 
     /// Ends access; **billing goes on**.

@@ -179,7 +179,7 @@ impl Lotus {
         }
         match route {
             Route::Ping => ping(&caller),
-            Route::List => self.list(&caller, ask, now),
+            Route::List => self.list(&caller, ask, now, manner),
             Route::Get(id) => self.get(id, manner),
             Route::Cancel(id) => self.cancel(id, ask, now, manner),
             Route::Update(id) => self.update(id, ask, now, manner),
@@ -195,7 +195,7 @@ impl Lotus {
         let hex = normal(id).ok_or_else(errors::malformed_id)?;
         let found = match manner {
             Manner::Mistaken => self.subscriptions.with_neighbour(&hex, Subscription::view),
-            _ => self.subscriptions.with(&hex, |it| it.view()),
+            _ => self.subscriptions.with(&hex, |it| it.shown(manner).view()),
         };
         found
             .map(|view| ok(&view))
@@ -284,7 +284,13 @@ impl Lotus {
     /// `GET /api/subscriptions/?customer_id=…` (`ListSubscriptionRecordFilter`; transcript A):
     /// the key's own organization only, every status if none is named, no pages. The order
     /// is undocumented: latest start first, add-ons behind what they belong to.
-    fn list(&self, caller: &Caller, ask: &Ask, now: DateTime<Utc>) -> Result<Answer, Answer> {
+    fn list(
+        &self,
+        caller: &Caller,
+        ask: &Ask,
+        now: DateTime<Utc>,
+        manner: Manner,
+    ) -> Result<Answer, Answer> {
         let mut problems = Vec::new();
         let customer = ask.query_value("customer_id").filter(|id| !id.is_empty());
         if customer.is_none() {
@@ -301,7 +307,7 @@ impl Lotus {
         };
         let found = self.of_customer(caller, &customer, |it| {
             let shown = in_plan(it, plan.as_deref());
-            let entries = shown.then(|| it.list_entries(&wanted, now));
+            let entries = shown.then(|| it.shown(manner).list_entries(&wanted, now));
             (it.start, entries.unwrap_or_default())
         });
         let mut found = found.ok_or_else(|| unknown_customer(&customer))?;

@@ -1,5 +1,6 @@
 //! One subscription record at Lotus: what it is, what ends it, and how it is shown.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -150,6 +151,8 @@ pub(in crate::sandbox) struct Subscription {
     pub(super) traits: Arc<Traits>,
     pub(super) start: DateTime<Utc>,
     pub(super) end: DateTime<Utc>,
+    /// Its end as it was seeded.
+    planned_end: DateTime<Utc>,
     pub(super) auto_renew: bool,
     pub(super) fully_billed: bool,
     /// What an update wrote, in place of the seed's.
@@ -176,6 +179,7 @@ impl Subscription {
         Self {
             start: traits.start.on(now),
             end: traits.end.on(now),
+            planned_end: traits.end.on(now),
             auto_renew: traits.auto_renew,
             fully_billed: traits.fully_billed,
             metadata: None,
@@ -264,6 +268,19 @@ impl Subscription {
         if let Some(metadata) = metadata {
             self.metadata = Some(Box::new(metadata));
         }
+    }
+
+    /// As it is, or for a stale read as it was before any cancel.
+    pub fn shown(&self, manner: Manner) -> Cow<'_, Self> {
+        if manner != Manner::Stale {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self {
+            end: self.planned_end,
+            auto_renew: self.traits.auto_renew,
+            fully_billed: self.traits.fully_billed,
+            ..self.clone()
+        })
     }
 
     /// The record as every endpoint shows it.

@@ -122,7 +122,7 @@ impl Revere {
         }
         let forms = settings.revere_cancel_path;
         match route {
-            Route::List => self.list(ask),
+            Route::List => self.list(ask, manner),
             Route::Get(id) => self.get(&id, manner),
             Route::Cancel(id) if forms.serves_example() => self.cancel(&id, ask, now, manner),
             Route::HeadingCancel(id) if forms.serves_heading() => {
@@ -142,7 +142,7 @@ impl Revere {
         }
         let found = match manner {
             Manner::Mistaken => self.subscriptions.with_neighbour(id, Subscription::object),
-            _ => self.subscriptions.with(id, |it| it.object()),
+            _ => self.subscriptions.with(id, |it| it.shown(manner).object()),
         };
         match found {
             Some(object) => ok(&json!({ "data": object })),
@@ -152,7 +152,7 @@ impl Revere {
 
     /// `GET …/recurring/subscription`: `{"data": {"items": […]}}`, no total and no next link
     /// (`subscriptions/getAll`). Its largest `limit` is undocumented: none here.
-    fn list(&self, ask: &Ask) -> Answer {
+    fn list(&self, ask: &Ask, manner: Manner) -> Answer {
         let (Some(limit), Some(offset)) = (
             unsigned(ask, "limit", DEFAULT_LIMIT),
             unsigned(ask, "offset", 0),
@@ -173,7 +173,7 @@ impl Revere {
             if it.matches(id.as_deref(), name.as_deref(), email.as_deref()) {
                 passed += 1;
                 if !filtered || passed > offset {
-                    items.push(it.list_item());
+                    items.push(it.shown(manner).list_item());
                 }
             }
             true
@@ -192,7 +192,7 @@ impl Revere {
             Manner::Idly => Some(it.object()),
             _ if it.is_canceled() => None,
             Manner::Pretending => Some(it.as_if_canceled(reason)),
-            Manner::Truly | Manner::Mistaken | Manner::AlreadyChecked => {
+            _ => {
                 it.cancel(reason, now);
                 Some(it.object())
             }

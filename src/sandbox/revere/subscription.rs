@@ -1,5 +1,6 @@
 //! One subscription at Revere: what its API shows, and what is true.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Timelike, Utc};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use crate::sandbox::cast;
 use crate::sandbox::moment::Moment;
 use crate::sandbox::store::{Record, Tally, Truth};
-use crate::sandbox::wire::Provider;
+use crate::sandbox::wire::{Manner, Provider};
 
 /// `status` is not enumerated: `active` and `canceled` (one l) are in the samples, `failed`
 /// is named by the plans page, paused is implied by a webhook event.
@@ -99,6 +100,18 @@ impl Subscription {
         other.status = Status::Canceled;
         other.cancel_reason = reason.map(String::into_boxed_str);
         other.object()
+    }
+
+    /// As it is, or for a stale read as it was before any cancel.
+    pub fn shown(&self, manner: Manner) -> Cow<'_, Self> {
+        if manner != Manner::Stale {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self {
+            status: self.traits.status,
+            cancel_reason: self.traits.cancel_reason.as_deref().map(Box::from),
+            ..self.clone()
+        })
     }
 
     /// Whether the list's filters let it through.
