@@ -8,6 +8,8 @@ pub const KAJABI_CLIENT_ID: &str = "sandbox-client";
 pub const KAJABI_READER_CLIENT_ID: &str = "sandbox-reader";
 /// Kajabi: the secret of both clients.
 pub const KAJABI_CLIENT_SECRET: &str = "sandbox-secret";
+/// Kajabi: the id that `GET /v1/me` gives.
+pub const KAJABI_USER_ID: &str = "4801";
 
 /// Revere: the key, sent as it is.
 pub const REVERE_KEY: &str = "sandbox-revere-key";

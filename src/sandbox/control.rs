@@ -17,10 +17,9 @@ use serde_json::{Value, json};
 use super::cast;
 use super::faults::Fault;
 use super::front::{self, Front};
-use super::lotus;
 use super::reading::read;
 use super::seeds::Seeds;
-use super::store::MOST_RECORDS;
+use super::store::{MOST_RECORDS, Truth};
 use super::wire::Provider;
 
 /// How many subscriptions `state` shows when no `limit` is given.
@@ -197,21 +196,13 @@ async fn state(
     query: Result<Query<StateQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response<Body>, Problems> {
     let Query(query) = query.map_err(|error| error.body_text())?;
-    // Lotus ids have several spellings.
-    let same = |id: &str| match &query.id {
-        None => true,
-        Some(wanted) => wanted == id || lotus_id(wanted).as_deref() == Some(id),
-    };
     let mut rows = Vec::new();
     let mut total = 0_usize;
     let mut live = 0_usize;
     let mut received = 0_u64;
     let mut effective = 0_u64;
     let mut more_than_once = 0_usize;
-    front.truths(query.provider, |truth| {
-        if !same(&truth.id) {
-            return;
-        }
+    let mut add = |truth: Truth| {
         live += usize::from(truth.live);
         received += u64::from(truth.cancels_received);
         effective += u64::from(truth.cancels_effective);
@@ -220,7 +211,14 @@ async fn state(
             rows.push(truth);
         }
         total += 1;
-    });
+    };
+    match &query.id {
+        Some(id) => front
+            .truths_of(query.provider, id)
+            .into_iter()
+            .for_each(&mut add),
+        None => front.truths(query.provider, &mut add),
+    }
     Ok(ok(&json!({
         "totals": {
             "subscriptions": total,
@@ -231,10 +229,6 @@ async fn state(
         },
         "subscriptions": rows,
     })))
-}
-
-fn lotus_id(id: &str) -> Option<String> {
-    lotus::normal(id).map(|hex| format!("sub_{hex}"))
 }
 
 /// The query of `GET /sandbox/requests`.

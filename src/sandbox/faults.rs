@@ -174,10 +174,7 @@ struct Written {
     headers: u16,
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "serde wants the field's own type, in which null means for ever"
-)]
+/// The usual `times`; null is for ever.
 fn once() -> Option<u32> {
     Some(1)
 }

@@ -10,7 +10,7 @@ use axum::http::{Request, Response, StatusCode};
 
 use super::faults::Faults;
 use super::kajabi::Kajabi;
-use super::lotus::Lotus;
+use super::lotus::{self, Lotus};
 use super::misbehave;
 use super::requests::RequestLog;
 use super::revere::Revere;
@@ -133,6 +133,24 @@ impl Front {
                 true
             });
         }
+    }
+
+    /// What is true of the subscription of an id, in any spelling Lotus takes; of several
+    /// if providers share the id.
+    pub fn truths_of(&self, provider: Option<Provider>, id: &str) -> Vec<Truth> {
+        self.settle_late();
+        let now = self.now().wall;
+        let look = |provider| match provider {
+            Provider::Kajabi => self.kajabi.purchases.with(id, |it| it.truth(now)),
+            Provider::Revere => self.revere.subscriptions.with(id, |it| it.truth(now)),
+            Provider::Lotus => {
+                let hex = lotus::normal(id)?;
+                self.lotus.subscriptions.with(&hex, |it| it.truth(now))
+            }
+        };
+        let wanted = |it: &Provider| provider.is_none_or(|provider| provider == *it);
+        let providers = Provider::ALL.into_iter().filter(wanted);
+        providers.filter_map(look).collect()
     }
 
     /// Does what a request asks, and answers it.

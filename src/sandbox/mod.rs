@@ -39,7 +39,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use front::Front;
-pub use kajabi::USER_ID as KAJABI_USER_ID;
 pub use seeds::Seeds;
 pub use wire::Provider;
 

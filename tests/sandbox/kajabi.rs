@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lapsed::sandbox::{KAJABI_USER_ID, cast};
+use lapsed::sandbox::cast;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -100,7 +100,7 @@ async fn revoking_either_token_ends_the_session() {
 async fn me_says_who_the_token_is_and_version_asks_for_none() {
     let world = World::new().await;
     let me = world.kajabi(GET, "/v1/me").await;
-    assert_eq!(me.json()["data"]["id"], KAJABI_USER_ID);
+    assert_eq!(me.json()["data"]["id"], cast::KAJABI_USER_ID);
     assert_eq!(me.json()["data"]["attributes"]["role_level"], "owner");
     let version = hear(world.ask(GET, "/kajabi/v1/version")).await;
     assert_eq!(version.status, 200);

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 pub(super) use purchase::{Purchase, Traits};
 
+use super::cast;
 use super::settings::Settings;
 use super::store::Shelf;
 use super::wire::{Answer, Ask, Call, Manner, Operation};
@@ -23,9 +24,6 @@ const JSON_API: &str = "application/vnd.api+json";
 
 /// The page size when none is asked for. Undocumented; one client saw 30.
 const DEFAULT_PAGE_SIZE: usize = 30;
-
-/// The id that `GET /v1/me` gives.
-pub const USER_ID: &str = "4801";
 
 /// The provider: its purchases and the tokens it has given out.
 #[derive(Debug, Default)]
@@ -248,7 +246,7 @@ fn me(scope: Scope) -> Answer {
         Scope::ReadOnly => "assistant",
     };
     ok(&json!({ "data": {
-        "id": USER_ID,
+        "id": cast::KAJABI_USER_ID,
         "type": "users",
         "attributes": {
             "email": "canary-owner@example.com",
