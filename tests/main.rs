@@ -6,6 +6,8 @@ mod arrows;
 #[cfg(test)]
 mod file;
 #[cfg(test)]
+mod pass;
+#[cfg(test)]
 mod plan;
 #[cfg(test)]
 mod sandbox;
