@@ -13,9 +13,21 @@ use secrecy::SecretString;
 use crate::clock::Clock;
 use crate::config::ProviderConfig;
 use crate::ledger::intent::Intent;
-use crate::model::act::Answer;
+use crate::model::act::{Action, Answer};
 use crate::model::ids::SubscriptionId;
 use crate::model::observed::Look;
+use crate::model::provider::ProviderKind;
+
+use self::transport::{Reply, WriteTransport};
+
+mod kajabi;
+mod lotus;
+mod revere;
+#[cfg(test)]
+mod tests;
+mod token;
+pub mod transport;
+mod words;
 
 /// Asks a provider what is.
 pub trait Reader: Send + Sync {
@@ -109,20 +121,113 @@ pub trait Meter: Send + Sync {
 }
 
 /// The read half alone: what a preview is built from.
+///
+/// # Errors
+/// The adapter cannot be built (a bad certificate authority, a proxy that is none).
 pub fn reader(setup: &Setup) -> Result<Arc<dyn Reader>, ConnectError> {
-    let _ = setup;
-    Err(ConnectError {
-        why: "not built yet".to_owned(),
+    Ok(match setup.config.kind() {
+        ProviderKind::Kajabi => Arc::new(kajabi::Kajabi::connect(setup)?),
+        ProviderKind::Revere => Arc::new(revere::Revere::connect(setup)?),
+        ProviderKind::Lotus => Arc::new(lotus::Lotus::connect(setup)?),
     })
 }
 
+/// Asks, and carries out.
+pub type Halves = (Arc<dyn Reader>, Arc<dyn Canceller>);
+
 /// Both halves, which share tokens and limits.
-#[allow(clippy::type_complexity)]
-pub fn both(setup: &Setup) -> Result<(Arc<dyn Reader>, Arc<dyn Canceller>), ConnectError> {
-    let _ = setup;
-    Err(ConnectError {
-        why: "not built yet".to_owned(),
-    })
+///
+/// # Errors
+/// As [`reader`].
+pub fn both(setup: &Setup) -> Result<Halves, ConnectError> {
+    fn halves<A: Reader + Adapter + 'static>(
+        adapter: A,
+        setup: &Setup,
+    ) -> Result<Halves, ConnectError> {
+        let adapter = Arc::new(adapter);
+        let canceller = Writer {
+            adapter: Arc::clone(&adapter),
+            transport: WriteTransport::connect(setup)?,
+        };
+        Ok((adapter, Arc::new(canceller)))
+    }
+    match setup.config.kind() {
+        ProviderKind::Kajabi => halves(kajabi::Kajabi::connect(setup)?, setup),
+        ProviderKind::Revere => halves(revere::Revere::connect(setup)?, setup),
+        ProviderKind::Lotus => halves(lotus::Lotus::connect(setup)?, setup),
+    }
+}
+
+/// What is sent to carry one intent out, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Order {
+    id: SubscriptionId,
+    action: Action,
+}
+
+/// What an adapter adds to its read half so that it can write: the request, and what its
+/// answer means.
+trait Adapter: Send + Sync {
+    /// The request for an order, exactly as the provider's document has it.
+    fn request<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<reqwest::Request, String>>;
+
+    /// What an answer means, where it is neither 401, 403, 429 nor 503.
+    fn meaning(&self, order: &Order, reply: &Reply) -> Answer;
+
+    /// The credentials were not accepted.
+    fn unauthorized(&self) {}
+}
+
+/// The write half of any adapter.
+struct Writer<A> {
+    adapter: Arc<A>,
+    transport: WriteTransport,
+}
+
+impl<A: Adapter> Writer<A> {
+    async fn carry_out(&self, order: &Order, still_valid: &(dyn Fn() -> bool + Sync)) -> Answer {
+        let request = match self.adapter.request(order).await {
+            Ok(request) => request,
+            Err(why) => return Answer::NotSent { why },
+        };
+        let reply = match self.transport.send(request, still_valid).await {
+            Ok(reply) => reply,
+            Err(answer) => return answer,
+        };
+        match reply.status {
+            401 => {
+                self.adapter.unauthorized();
+                Answer::Unauthorized
+            }
+            403 => Answer::Forbidden,
+            429 => Answer::Throttled {
+                retry_after: reply.retry_after,
+            },
+            503 => Answer::Unavailable {
+                retry_after: reply.retry_after,
+            },
+            _ => self.adapter.meaning(order, &reply),
+        }
+    }
+}
+
+impl<A: Adapter> Canceller for Writer<A> {
+    fn admit(&self) -> BoxFuture<'_, Result<Admission, LookError>> {
+        Box::pin(self.transport.admit())
+    }
+
+    fn cancel<'a>(&'a self, intent: &'a Intent, _: Admission) -> BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            let order = Order {
+                id: intent.key().id.clone(),
+                action: intent.action().clone(),
+            };
+            let clock = self.transport.clock();
+            let still_valid =
+                || intent.still_valid(clock.now(), &clock.boot_id(), clock.since_boot());
+            self.carry_out(&order, &still_valid).await
+        })
+    }
 }
 
 /// Why an adapter could not be built (a bad certificate authority, a proxy that is none).
@@ -154,20 +259,4 @@ pub enum LookError {
         /// What happened, in words of ours.
         why: String,
     },
-}
-
-pub mod transport {
-    //! Sends one request. (Interface; the real one follows.)
-    use crate::config::RateLimit;
-
-    /// The rate limit, the requests in flight and the provider's own pause.
-    #[derive(Debug)]
-    pub struct Throttle;
-
-    impl Throttle {
-        /// For one provider.
-        pub fn new(_rate: RateLimit, _concurrency: u32) -> Self {
-            Self
-        }
-    }
 }

@@ -1,0 +1,320 @@
+//! Kajabi's public API: <https://developers.kajabi.com/api-reference/>.
+//!
+//! A purchase is what is cancelled. `deactivated_at` is the one state that it is sure to show,
+//! and Kajabi's *deactivate* sets it too while billing goes on, so that it alone proves
+//! nothing: deciding what it means is `plan`'s.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, Request, Url};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use super::token::Source;
+use super::transport::{ReadTransport, Reply, below, read_error, unavailable};
+use super::{Adapter, ConnectError, Credentials, LookError, Order, Reader, Setup, words};
+use crate::model::act::Answer;
+use crate::model::ids::SubscriptionId;
+use crate::model::observed::{Billing, Life, Look, Observed, Subscription};
+use crate::model::provider::ExpectField;
+
+/// What is asked of a purchase: nothing that names a person. Sparse fields cover relationships
+/// too (JSON:API 1.1, "Sparse Fieldsets").
+const FIELDS: &str = "deactivated_at,payment_type,customer,offer";
+
+pub(super) struct Kajabi {
+    transport: ReadTransport,
+    base: Url,
+    tokens: Source,
+}
+
+/// A JSON:API document, as far as it is read.
+#[derive(Deserialize)]
+struct Document<A> {
+    data: Resource<A>,
+}
+
+#[derive(Deserialize)]
+struct Resource<A> {
+    id: String,
+    r#type: String,
+    attributes: Option<A>,
+    #[serde(default)]
+    relationships: Relationships,
+}
+
+#[derive(Default, Deserialize)]
+struct Relationships {
+    customer: Option<Relationship>,
+    offer: Option<Relationship>,
+}
+
+#[derive(Deserialize)]
+struct Relationship {
+    data: Option<Linked>,
+}
+
+#[derive(Deserialize)]
+struct Linked {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Purchase {
+    /// Must be there, if only as null: an answer without it says nothing.
+    #[serde(deserialize_with = "present")]
+    deactivated_at: Option<DateTime<Utc>>,
+    payment_type: Option<String>,
+}
+
+/// A field that may be null but not missing.
+fn present<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// Booleans of an offer (`GET /v1/offers/{id}`).
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Offer {
+    recurring_offer: Option<bool>,
+    subscription: Option<bool>,
+    one_time: Option<bool>,
+    single: Option<bool>,
+    free: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Nothing {}
+
+impl Kajabi {
+    pub(super) fn connect(setup: &Setup) -> Result<Self, ConnectError> {
+        let tokens = match &setup.credentials {
+            Credentials::KajabiClient {
+                client_id,
+                client_secret,
+            } => Source::Client {
+                client_id: client_id.clone(),
+                client_secret: client_secret.clone(),
+                kept: Mutex::new(None),
+            },
+            Credentials::KajabiToken(token) => Source::Given(token.clone()),
+            Credentials::RevereKey(_) | Credentials::LotusKey(_) | Credentials::LotusToken(_) => {
+                return Err(ConnectError {
+                    why: "these are no credentials of kajabi".to_owned(),
+                });
+            }
+        };
+        Ok(Self {
+            transport: ReadTransport::connect(setup)?,
+            base: setup.config.base_url.clone(),
+            tokens,
+        })
+    }
+
+    /// Reads, with a new token once after a 401.
+    async fn get(&self, operation: &'static str, url: Url) -> Result<Reply, LookError> {
+        let token = self.tokens.token(&self.transport, &self.base).await?;
+        let reply = self
+            .transport
+            .get(operation, url.clone(), bearer(&token)?)
+            .await?;
+        if reply.status != 401 || !self.tokens.refused(&token).await {
+            return Ok(reply);
+        }
+        let token = self.tokens.token(&self.transport, &self.base).await?;
+        self.transport.get(operation, url, bearer(&token)?).await
+    }
+
+    /// `GET /v1/purchases/{id}`.
+    async fn purchase(&self, id: &SubscriptionId) -> Result<Look, LookError> {
+        let mut url = below(&self.base, ["v1", "purchases", id.as_str()]);
+        url.query_pairs_mut()
+            .append_pair("fields[purchases]", FIELDS);
+        let reply = self.get("look", url).await?;
+        let look = |observed| Look {
+            observed,
+            at: reply.began_at,
+            server_date: reply.server_date,
+        };
+        match reply.status {
+            200 => {}
+            404 => return Ok(look(Observed::NotFound)),
+            _ => return Err(read_error(&reply)),
+        }
+        let purchase: Document<Purchase> = serde_json::from_slice(&reply.body)
+            .map_err(|_| unavailable("the purchase cannot be read"))?;
+        let purchase = purchase.data;
+        if purchase.id != id.as_str() || purchase.r#type != "purchases" {
+            return Err(unavailable("the provider answered with another object"));
+        }
+        let Some(attributes) = purchase.attributes else {
+            return Err(unavailable("the purchase has no attributes"));
+        };
+        let linked = |it: Option<Relationship>| it.and_then(|it| it.data).map(|data| data.id);
+        let customer = linked(purchase.relationships.customer);
+        let offer = linked(purchase.relationships.offer);
+        let billing = match attributes.deactivated_at {
+            // What is over needs no second request.
+            Some(_) => billing(attributes.payment_type.as_deref()).unwrap_or(Billing::Unclear),
+            None => {
+                self.billing(attributes.payment_type.as_deref(), offer.as_deref())
+                    .await?
+            }
+        };
+        let mut facts = BTreeMap::new();
+        facts.extend(customer.map(|id| (ExpectField::Customer, id)));
+        facts.extend(offer.map(|id| (ExpectField::Offer, id)));
+        Ok(look(Observed::Found(Subscription {
+            life: match attributes.deactivated_at {
+                Some(at) => Life::Ended { at: Some(at) },
+                None => Life::Active,
+            },
+            billing,
+            facts,
+            period_end: None,
+            successor: None,
+        })))
+    }
+
+    /// What kind of obligation a living purchase is. `payment_type` is not enumerated by any
+    /// document; where it is none of the values that were seen, the offer says it.
+    async fn billing(
+        &self,
+        payment_type: Option<&str>,
+        offer: Option<&str>,
+    ) -> Result<Billing, LookError> {
+        if let Some(known) = billing(payment_type) {
+            return Ok(known);
+        }
+        let Some(offer) = offer else {
+            return Ok(Billing::Unclear);
+        };
+        let reply = self
+            .get("look", below(&self.base, ["v1", "offers", offer]))
+            .await?;
+        match reply.status {
+            200 => {}
+            404 => return Ok(Billing::Unclear),
+            _ => return Err(read_error(&reply)),
+        }
+        let offer: Document<Offer> = serde_json::from_slice(&reply.body)
+            .map_err(|_| unavailable("the offer cannot be read"))?;
+        let offer = offer.data.attributes.unwrap_or_default();
+        let is = |flag: Option<bool>| flag == Some(true);
+        Ok(if is(offer.subscription) || is(offer.recurring_offer) {
+            Billing::Recurring
+        } else if is(offer.one_time) || is(offer.single) || is(offer.free) {
+            Billing::OneTime
+        } else {
+            Billing::Unclear
+        })
+    }
+
+    /// `GET /v1/me`.
+    async fn me(&self) -> Result<String, LookError> {
+        let reply = self.get("account", below(&self.base, ["v1", "me"])).await?;
+        if reply.status != 200 {
+            return Err(read_error(&reply));
+        }
+        let me: Document<Nothing> = serde_json::from_slice(&reply.body)
+            .map_err(|_| unavailable("the answer to `GET /v1/me` cannot be read"))?;
+        Ok(me.data.id)
+    }
+}
+
+/// The values of `payment_type` that were seen: in the documents' samples `subscription`,
+/// `single` and `free`, in public code `multipay`.
+fn billing(payment_type: Option<&str>) -> Option<Billing> {
+    match payment_type? {
+        "subscription" | "recurring" => Some(Billing::Recurring),
+        "multipay" | "payment_plan" => Some(Billing::PaymentPlan),
+        "single" | "one_time" | "free" => Some(Billing::OneTime),
+        _ => None,
+    }
+}
+
+fn bearer(token: &SecretString) -> Result<HeaderMap, LookError> {
+    let mut value =
+        HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(|_| {
+            LookError::Credentials {
+                why: "the token has characters that no header can carry".to_owned(),
+            }
+        })?;
+    value.set_sensitive(true);
+    Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
+}
+
+impl Reader for Kajabi {
+    fn account(&self) -> BoxFuture<'_, Result<String, LookError>> {
+        Box::pin(self.me())
+    }
+
+    fn look<'a>(&'a self, id: &'a SubscriptionId) -> BoxFuture<'a, Result<Look, LookError>> {
+        Box::pin(self.purchase(id))
+    }
+
+    fn clock_skew(&self) -> Option<i64> {
+        self.transport.clock_skew()
+    }
+}
+
+impl Adapter for Kajabi {
+    /// `POST /v1/purchases/{id}/cancel_subscription`: no body, no query
+    /// (<https://developers.kajabi.com/api-reference/purchases/cancel-subscription>). The
+    /// confirming cancel is the same request.
+    fn request<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Request, String>> {
+        Box::pin(async move {
+            let token = self
+                .tokens
+                .token(&self.transport, &self.base)
+                .await
+                .map_err(|error| error.to_string())?;
+            let parts = ["v1", "purchases", order.id.as_str(), "cancel_subscription"];
+            let mut request = Request::new(Method::POST, below(&self.base, parts));
+            *request.headers_mut() = bearer(&token).map_err(|error| error.to_string())?;
+            // What has no body says so, or some servers wait for one (RFC 9110, 8.6).
+            request.headers_mut().insert(
+                reqwest::header::CONTENT_LENGTH,
+                HeaderValue::from_static("0"),
+            );
+            Ok(request)
+        })
+    }
+
+    /// 200 with the purchase; 404, and 422 "validation errors in cancelling subscription", are
+    /// refusals. Nothing else is documented.
+    fn meaning(&self, order: &Order, reply: &Reply) -> Answer {
+        match reply.status {
+            200 => {
+                let same =
+                    serde_json::from_slice::<Document<Nothing>>(&reply.body).is_ok_and(|it| {
+                        it.data.id == order.id.as_str() && it.data.r#type == "purchases"
+                    });
+                if same {
+                    Answer::Accepted
+                } else {
+                    Answer::Unclear {
+                        why: "a success whose body does not name the purchase".to_owned(),
+                    }
+                }
+            }
+            400 | 404 | 422 => Answer::Refused {
+                status: reply.status,
+                words: words::of_body(&reply.body),
+            },
+            _ => Answer::Unclear {
+                why: reply.in_words(),
+            },
+        }
+    }
+
+    fn unauthorized(&self) {
+        self.tokens.forget();
+    }
+}

@@ -1,0 +1,219 @@
+//! Revere Payments: <https://support.reverepayments.dev/docs/developers/>.
+//!
+//! The heading of "Cancel a subscription" and its example name two paths. All other
+//! subscription calls stand under `/recurring/subscription`, and so does the example: it is
+//! what is sent.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Request, Url};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use super::transport::{ReadTransport, Reply, below, read_error, unavailable};
+use super::{Adapter, ConnectError, Credentials, LookError, Order, Reader, Setup, words};
+use crate::config::Auth;
+use crate::model::act::{Action, Answer};
+use crate::model::ids::SubscriptionId;
+use crate::model::observed::{Billing, Life, Look, Observed, Subscription};
+use crate::model::provider::ExpectField;
+
+pub(super) struct Revere {
+    transport: ReadTransport,
+    /// `…/api/v1/groups/{group_id}/revere_pay/{linked_account_id}/recurring/subscription`.
+    subscriptions: Url,
+    account: String,
+    api_key: SecretString,
+}
+
+/// Of every answer, only what decides: names, addresses and cards come with each and are
+/// dropped unread.
+#[derive(Deserialize)]
+struct Record {
+    id: String,
+    status: Option<String>,
+    next_bill_date: Option<DateTime<Utc>>,
+    plan_id: Option<String>,
+    gateway_customer_id: Option<String>,
+}
+
+/// Reading gives `{"data": {…}}`, cancelling the bare object; either is taken of any call.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Envelope {
+    Data { data: Record },
+    Bare(Record),
+}
+
+impl Envelope {
+    fn open(body: &[u8]) -> Option<Record> {
+        match serde_json::from_slice(body).ok()? {
+            Self::Data { data } => Some(data),
+            Self::Bare(record) => Some(record),
+        }
+    }
+}
+
+impl Revere {
+    pub(super) fn connect(setup: &Setup) -> Result<Self, ConnectError> {
+        let (
+            Auth::Revere {
+                group_id,
+                linked_account_id,
+                ..
+            },
+            Credentials::RevereKey(api_key),
+        ) = (&setup.config.auth, &setup.credentials)
+        else {
+            return Err(ConnectError {
+                why: "these are no credentials of revere".to_owned(),
+            });
+        };
+        let parts = [
+            "api",
+            "v1",
+            "groups",
+            group_id,
+            "revere_pay",
+            linked_account_id,
+            "recurring",
+            "subscription",
+        ];
+        Ok(Self {
+            transport: ReadTransport::connect(setup)?,
+            subscriptions: below(&setup.config.base_url, parts),
+            account: format!("{group_id}/{linked_account_id}"),
+            api_key: api_key.clone(),
+        })
+    }
+
+    /// The raw key, without a scheme before it.
+    fn headers(&self) -> Result<HeaderMap, String> {
+        let mut value = HeaderValue::from_str(self.api_key.expose_secret())
+            .map_err(|_| "the key has characters that no header can carry".to_owned())?;
+        value.set_sensitive(true);
+        Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
+    }
+
+    /// `GET …/recurring/subscription/{subscription_id}`.
+    async fn subscription(&self, id: &SubscriptionId) -> Result<Look, LookError> {
+        let headers = self
+            .headers()
+            .map_err(|why| LookError::Credentials { why })?;
+        let url = below(&self.subscriptions, [id.as_str()]);
+        let reply = self.transport.get("look", url, headers).await?;
+        let look = |observed| Look {
+            observed,
+            at: reply.began_at,
+            server_date: reply.server_date,
+        };
+        match reply.status {
+            200 => {}
+            404 => return Ok(look(Observed::NotFound)),
+            _ => return Err(read_error(&reply)),
+        }
+        let Some(record) = Envelope::open(&reply.body) else {
+            return Err(unavailable("the subscription cannot be read"));
+        };
+        if !record.id.eq_ignore_ascii_case(id.as_str()) {
+            return Err(unavailable("the provider answered with another object"));
+        }
+        let Some(status) = record.status else {
+            return Err(unavailable("the subscription has no status"));
+        };
+        let mut facts = BTreeMap::new();
+        facts.extend(
+            record
+                .gateway_customer_id
+                .map(|id| (ExpectField::Customer, id)),
+        );
+        facts.extend(record.plan_id.map(|id| (ExpectField::Plan, id)));
+        Ok(look(Observed::Found(Subscription {
+            life: life(&status),
+            billing: Billing::Recurring,
+            facts,
+            // Filled in after a cancel too: it does not mean that it will be billed.
+            period_end: record.next_bill_date,
+            successor: None,
+        })))
+    }
+}
+
+/// `active` and `canceled` stand in the samples, `failed` (retries spent) on the plans' page;
+/// nothing lists them all, so that anything else is unclear.
+fn life(status: &str) -> Life {
+    match status.to_ascii_lowercase().as_str() {
+        "active" => Life::Active,
+        "canceled" | "cancelled" => Life::Ended { at: None },
+        "failed" => Life::Lapsing,
+        _ => Life::Unclear {
+            status: words::masked(status),
+        },
+    }
+}
+
+impl Reader for Revere {
+    fn account(&self) -> BoxFuture<'_, Result<String, LookError>> {
+        Box::pin(std::future::ready(Ok(self.account.clone())))
+    }
+
+    fn look<'a>(&'a self, id: &'a SubscriptionId) -> BoxFuture<'a, Result<Look, LookError>> {
+        Box::pin(self.subscription(id))
+    }
+
+    fn clock_skew(&self) -> Option<i64> {
+        self.transport.clock_skew()
+    }
+}
+
+impl Adapter for Revere {
+    /// `PUT …/recurring/subscription/{subscription_id}/cancel` with an optional `reason`, word
+    /// for word (DOCS `subscriptions/cancel`).
+    fn request<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Request, String>> {
+        Box::pin(async move {
+            let url = below(&self.subscriptions, [order.id.as_str(), "cancel"]);
+            let mut request = Request::new(Method::PUT, url);
+            *request.headers_mut() = self.headers()?;
+            let reason = match &order.action {
+                Action::Cancel { reason, .. } => reason.as_deref(),
+                Action::ConfirmCancel => None,
+            };
+            let body = match reason {
+                Some(reason) => serde_json::json!({ "reason": reason }),
+                None => serde_json::json!({}),
+            };
+            request
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.to_string().into());
+            Ok(request)
+        })
+    }
+
+    /// 200, 400 and 500 are documented. 200 carries the subscription, canceled.
+    fn meaning(&self, order: &Order, reply: &Reply) -> Answer {
+        match reply.status {
+            200 => {
+                let same = Envelope::open(&reply.body)
+                    .is_some_and(|it| it.id.eq_ignore_ascii_case(order.id.as_str()));
+                if same {
+                    Answer::Accepted
+                } else {
+                    Answer::Unclear {
+                        why: "a success whose body does not name the subscription".to_owned(),
+                    }
+                }
+            }
+            400 | 404 | 405 => Answer::Refused {
+                status: reply.status,
+                words: words::of_body(&reply.body),
+            },
+            _ => Answer::Unclear {
+                why: reply.in_words(),
+            },
+        }
+    }
+}

@@ -1,0 +1,478 @@
+//! Sends one request: no redirect followed, nothing repeated, nothing read without an end.
+//!
+//! The read half can send GET and the token request alone; the write half sends what an
+//! intent allows, after a last look at both clocks. Both share one [`Throttle`].
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, ClientBuilder, Method, Request, Url};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use super::{Admission, ConnectError, LookError, Meter, Setup, words};
+use crate::clock::{Clock, Stopwatch};
+use crate::config::RateLimit;
+use crate::model::act::Answer;
+
+/// More of an answer than this is not read.
+const LARGEST_BODY: usize = 1 << 20;
+
+/// More headers than this are refused.
+const MOST_HEADERS: usize = 100;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A burst may take what the rate allows in this time, since timers are no finer: at slow
+/// rates it is one request, at fast ones the rate is exceeded by no more than a hundredth.
+const BURST: Duration = Duration::from_millis(10);
+
+/// The rate limit, the requests in flight and the provider's own pause.
+#[derive(Debug)]
+pub struct Throttle {
+    rate: DefaultDirectRateLimiter,
+    in_flight: Semaphore,
+    paused_until: Mutex<Option<Instant>>,
+}
+
+impl Throttle {
+    /// For one provider.
+    pub fn new(rate: RateLimit, concurrency: u32) -> Self {
+        let requests = NonZeroU32::new(rate.requests).unwrap_or(NonZeroU32::MIN);
+        let period = (rate.per / requests.get()).max(Duration::from_nanos(1));
+        let burst = BURST.as_nanos() / period.as_nanos();
+        let burst = u32::try_from(burst).ok().and_then(NonZeroU32::new);
+        let quota = Quota::with_period(period)
+            .expect("the period is not zero")
+            .allow_burst(burst.unwrap_or(NonZeroU32::MIN));
+        Self {
+            rate: RateLimiter::direct(quota),
+            in_flight: Semaphore::new(concurrency.max(1) as usize),
+            paused_until: Mutex::new(None),
+        }
+    }
+
+    /// What is left of the provider's own pause.
+    fn pause_left(&self) -> Option<Duration> {
+        let until = (*self.lock())?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    fn pause(&self, for_: Duration) {
+        let until = Instant::now() + for_;
+        let mut paused = self.lock();
+        *paused = Some(paused.map_or(until, |so_far| so_far.max(until)));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.paused_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> Result<(), LookError> {
+        match self.pause_left() {
+            None => Ok(()),
+            Some(left) => Err(LookError::Throttled {
+                retry_after: left.max(Duration::from_secs(1)),
+            }),
+        }
+    }
+
+    /// Waits for the rate limit's turn.
+    async fn turn(&self, meter: &dyn Meter) -> Result<(), LookError> {
+        self.open()?;
+        if self.rate.check().is_err() {
+            let watch = Stopwatch::start();
+            self.rate.until_ready().await;
+            meter.waited(watch.elapsed());
+        }
+        self.open()
+    }
+
+    async fn place(&self) -> SemaphorePermit<'_> {
+        self.in_flight
+            .acquire()
+            .await
+            .expect("the semaphore is never closed")
+    }
+}
+
+/// What came back, whole.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, to its end.
+    pub body: Vec<u8>,
+    /// When the request began, by our clock.
+    pub began_at: DateTime<Utc>,
+    /// The `Date` header.
+    pub server_date: Option<DateTime<Utc>>,
+    /// What `Retry-After` asks for, where the status is one that may carry it.
+    pub retry_after: Duration,
+}
+
+impl Reply {
+    /// Whether the answer was a redirect, which is not followed.
+    pub(super) const fn redirects(&self) -> bool {
+        self.status >= 300 && self.status < 400
+    }
+
+    /// In words of ours, what came.
+    pub(super) fn in_words(&self) -> String {
+        if self.redirects() {
+            format!(
+                "the provider answered with a redirect ({}), which is not followed",
+                self.status
+            )
+        } else {
+            format!("the provider answered {}", self.status)
+        }
+    }
+}
+
+/// Why no whole answer came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Lost {
+    /// Certainly nothing was sent.
+    NotConnected,
+    TimedOut,
+    Broken,
+    TooLarge,
+}
+
+impl Lost {
+    const fn outcome(&self) -> &'static str {
+        match self {
+            Self::NotConnected => "connect",
+            Self::TimedOut => "timeout",
+            Self::Broken | Self::TooLarge => "broken",
+        }
+    }
+
+    const fn in_words(&self) -> &'static str {
+        match self {
+            Self::NotConnected => "no connection to the provider",
+            Self::TimedOut => "no answer in time",
+            Self::Broken => "the answer broke off",
+            Self::TooLarge => "the answer has more than 1 MiB",
+        }
+    }
+}
+
+/// What both halves have.
+struct Line {
+    client: Client,
+    origin: Url,
+    clock: Arc<dyn Clock>,
+    meter: Arc<dyn Meter>,
+    throttle: Arc<Throttle>,
+}
+
+impl Line {
+    fn connect(
+        setup: &Setup,
+        tune: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self {
+            client: client(setup, tune)?,
+            origin: setup.config.base_url.clone(),
+            clock: Arc::clone(&setup.clock),
+            meter: Arc::clone(&setup.meter),
+            throttle: Arc::clone(&setup.throttle),
+        })
+    }
+
+    /// Whether a request stays with its provider: a secret goes nowhere else.
+    fn at_home(&self, request: &Request) -> bool {
+        request.url().origin() == self.origin.origin()
+    }
+
+    async fn send(&self, request: Request, operation: &'static str) -> Result<Reply, Lost> {
+        let watch = Stopwatch::start();
+        let began_at = self.clock.now();
+        let result = self.exchange(request, began_at).await;
+        let outcome = match &result {
+            Ok(reply) => class(reply.status),
+            Err(lost) => lost.outcome(),
+        };
+        self.meter.request(operation, outcome, watch.elapsed());
+        if let Ok(reply) = &result
+            && matches!(reply.status, 429 | 503)
+        {
+            self.throttle.pause(reply.retry_after);
+        }
+        result
+    }
+
+    async fn exchange(&self, request: Request, began_at: DateTime<Utc>) -> Result<Reply, Lost> {
+        let mut response = self
+            .client
+            .execute(request)
+            .await
+            .map_err(|error| lost(&error))?;
+        let status = response.status().as_u16();
+        let server_date = header(response.headers(), DATE.as_str())
+            .and_then(|text| httpdate::parse_http_date(text).ok())
+            .map(DateTime::<Utc>::from);
+        let retry_after = header(response.headers(), RETRY_AFTER.as_str());
+        let retry_after = words::retry_after(retry_after, self.clock.now());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
+            if body.len() + chunk.len() > LARGEST_BODY {
+                return Err(Lost::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply {
+            status,
+            body,
+            began_at,
+            server_date,
+            retry_after,
+        })
+    }
+}
+
+/// Builds a client. Nothing is taken from the environment.
+fn client(
+    setup: &Setup,
+    tune: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> Result<Client, ConnectError> {
+    static TLS: Once = Once::new();
+    TLS.call_once(|| {
+        // Fails only where one is installed already, which then serves as well.
+        drop(rustls::crypto::ring::default_provider().install_default());
+    });
+    let failed = |error: reqwest::Error| ConnectError {
+        why: format!(
+            "no connection to {} can be built: {error}",
+            setup.config.name
+        ),
+    };
+    let mut builder = Client::builder()
+        .user_agent(concat!("lapsed/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .http1_max_headers(MOST_HEADERS)
+        .connect_timeout(CONNECT_TIMEOUT.min(setup.config.timeout))
+        .timeout(setup.config.timeout);
+    if let Some(proxy) = &setup.config.proxy {
+        builder = builder.proxy(reqwest::Proxy::all(proxy.clone()).map_err(failed)?);
+    }
+    if let Some(pem) = &setup.ca_pem {
+        let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(failed)?;
+        if certificates.is_empty() {
+            return Err(ConnectError {
+                why: format!(
+                    "the `ca` of {} holds no certificate in PEM",
+                    setup.config.name
+                ),
+            });
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    tune(builder).build().map_err(failed)
+}
+
+fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn lost(error: &reqwest::Error) -> Lost {
+    if error.is_connect() {
+        Lost::NotConnected
+    } else if error.is_timeout() {
+        Lost::TimedOut
+    } else {
+        Lost::Broken
+    }
+}
+
+const fn class(status: u16) -> &'static str {
+    match status {
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}
+
+/// Sends GET and the token request, and has no means to send anything else.
+pub(super) struct ReadTransport {
+    line: Line,
+    skew: Mutex<Option<i64>>,
+}
+
+impl ReadTransport {
+    pub(super) fn connect(setup: &Setup) -> Result<Self, ConnectError> {
+        Ok(Self {
+            line: Line::connect(setup, |builder| builder.gzip(true))?,
+            skew: Mutex::new(None),
+        })
+    }
+
+    /// Reads something. What comes back is an answer that a document may explain; 429, 503 and
+    /// the loss of an answer are told as errors.
+    pub(super) async fn get(
+        &self,
+        operation: &'static str,
+        url: Url,
+        headers: HeaderMap,
+    ) -> Result<Reply, LookError> {
+        let mut request = Request::new(Method::GET, url);
+        *request.headers_mut() = headers;
+        self.send(request, operation).await
+    }
+
+    /// Asks for a token, the one POST that a reader may send.
+    pub(super) async fn token(&self, url: Url, form: &[(&str, &str)]) -> Result<Reply, LookError> {
+        let body: String = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
+        let mut request = Request::new(Method::POST, url);
+        request.headers_mut().insert(
+            reqwest::header::CONTENT_TYPE,
+            reqwest::header::HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        *request.body_mut() = Some(body.into());
+        self.send(request, "token").await
+    }
+
+    async fn send(&self, request: Request, operation: &'static str) -> Result<Reply, LookError> {
+        let may_be_sent = request.method() == Method::GET || operation == "token";
+        if !may_be_sent || !self.line.at_home(&request) {
+            self.line.meter.blocked_write();
+            return Err(unavailable("a reader tried to send what it must not"));
+        }
+        self.line.throttle.turn(&*self.line.meter).await?;
+        let place = self.line.throttle.place().await;
+        self.line.throttle.open()?;
+        let reply = self.line.send(request, operation).await;
+        drop(place);
+        let reply = reply.map_err(|lost| unavailable(lost.in_words()))?;
+        self.compare_clocks(&reply);
+        if matches!(reply.status, 429 | 503) {
+            return Err(LookError::Throttled {
+                retry_after: reply.retry_after,
+            });
+        }
+        Ok(reply)
+    }
+
+    /// Compares the provider's clock with ours in the middle of the exchange. `Date` has whole
+    /// seconds, so that a difference of one means nothing.
+    fn compare_clocks(&self, reply: &Reply) {
+        let Some(theirs) = reply.server_date else {
+            return;
+        };
+        let ended_at = self.line.clock.now();
+        let ours = reply.began_at + (ended_at - reply.began_at) / 2;
+        let difference = (theirs - ours).num_seconds();
+        let skew = if difference.abs() <= 1 { 0 } else { difference };
+        *self.skew.lock().unwrap_or_else(PoisonError::into_inner) = Some(skew);
+    }
+
+    pub(super) fn clock_skew(&self) -> Option<i64> {
+        *self.skew.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.line.clock.now()
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.line.clock
+    }
+}
+
+/// Sends what an intent allows, once.
+pub(super) struct WriteTransport {
+    line: Line,
+}
+
+impl WriteTransport {
+    pub(super) fn connect(setup: &Setup) -> Result<Self, ConnectError> {
+        // A connection that idled may be dead, and a client that finds it so sends again.
+        let fresh = |builder: ClientBuilder| builder.pool_max_idle_per_host(0).http1_only();
+        Ok(Self {
+            line: Line::connect(setup, fresh)?,
+        })
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.line.clock
+    }
+
+    pub(super) async fn admit(&self) -> Result<Admission, LookError> {
+        self.line.throttle.turn(&*self.line.meter).await?;
+        Ok(Admission::granted())
+    }
+
+    /// Sends one request, unless its time has run out. The error is an answer too.
+    pub(super) async fn send(
+        &self,
+        request: Request,
+        still_valid: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Reply, Answer> {
+        let not_sent = |why: &str| Answer::NotSent {
+            why: why.to_owned(),
+        };
+        if !self.line.at_home(&request) {
+            return Err(not_sent("the request would leave its provider"));
+        }
+        let _place = self.line.throttle.place().await;
+        if self.line.throttle.pause_left().is_some() {
+            return Err(not_sent("the provider has asked for a pause"));
+        }
+        if !still_valid() {
+            return Err(not_sent("its time to be sent had run out"));
+        }
+        self.line
+            .send(request, "cancel")
+            .await
+            .map_err(|lost| match lost {
+                Lost::NotConnected => not_sent(lost.in_words()),
+                Lost::TimedOut | Lost::Broken | Lost::TooLarge => Answer::Unclear {
+                    why: lost.in_words().to_owned(),
+                },
+            })
+    }
+}
+
+pub(super) fn unavailable(why: impl Into<String>) -> LookError {
+    LookError::Unavailable { why: why.into() }
+}
+
+/// A reading's answer, where it is neither what was asked for nor its absence.
+pub(super) fn read_error(reply: &Reply) -> LookError {
+    match reply.status {
+        401 | 403 => LookError::Credentials {
+            why: format!(
+                "the provider answered {} ({})",
+                reply.status,
+                words::of_body(&reply.body)
+            ),
+        },
+        _ => unavailable(reply.in_words()),
+    }
+}
+
+/// A URL below a base, each part as one segment of its path.
+pub(super) fn below<'p>(base: &Url, parts: impl IntoIterator<Item = &'p str>) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(parts);
+    }
+    url
+}

@@ -1,0 +1,169 @@
+//! A provider's own words, as far as they may be shown: short, and without what could be a
+//! person's.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// At most so many characters of a provider's words are kept.
+const LONGEST: usize = 200;
+
+/// So many digits together could be a card, an account or a telephone.
+const LONG_RUN: usize = 6;
+
+/// Masks e-mail addresses and long runs of digits, takes out control characters, and cuts.
+pub(super) fn masked(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let words: Vec<String> = mask_digits(&plain)
+        .split_whitespace()
+        .map(|word| {
+            if word.contains('@') {
+                "[masked]".to_owned()
+            } else {
+                word.to_owned()
+            }
+        })
+        .collect();
+    words.join(" ").chars().take(LONGEST).collect()
+}
+
+/// Masks digits that stand together, also with single spaces, dots or dashes between them.
+fn mask_digits(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut masked = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < chars.len() {
+        let (end, digits) = run_of_digits(&chars, at);
+        if digits >= LONG_RUN {
+            masked.push_str("[masked]");
+            at = end;
+        } else {
+            masked.push(chars[at]);
+            at += 1;
+        }
+    }
+    masked
+}
+
+/// Where a run of digits that begins here ends, and how many there are.
+fn run_of_digits(chars: &[char], from: usize) -> (usize, usize) {
+    let mut digits = 0;
+    let mut end = from;
+    let mut at = from;
+    while let Some(c) = chars.get(at) {
+        if c.is_ascii_digit() {
+            digits += 1;
+            at += 1;
+            end = at;
+        } else if at == end && digits > 0 && matches!(c, ' ' | '-' | '.') {
+            at += 1;
+        } else {
+            break;
+        }
+    }
+    (end, digits)
+}
+
+/// What a body says of an error, whatever its shape; nothing where it is no JSON.
+///
+/// Kajabi: `{"errors": [{"title", "detail"}]}` (JSON:API) or `{"error": "…"}`. Lotus: `title`
+/// and `detail` (`RFC7807Formatter`, exceptions/handler.py). Revere documents none: the usual
+/// names are tried in turn.
+pub(super) fn of_body(body: &[u8]) -> String {
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        return "no words that can be shown".to_owned();
+    };
+    let first = value
+        .get("errors")
+        .and_then(|errors| errors.get(0))
+        .unwrap_or(&value);
+    let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).map(str::to_owned);
+    let mut parts: Vec<String> = ["title", "code", "detail", "message", "error", "msg"]
+        .into_iter()
+        .filter_map(|key| text(first, key))
+        .collect();
+    parts.extend(first.get("error").and_then(|error| text(error, "message")));
+    parts.extend(first.as_str().map(str::to_owned));
+    parts.dedup();
+    if parts.is_empty() {
+        "no words that can be shown".to_owned()
+    } else {
+        masked(&parts.join(": "))
+    }
+}
+
+/// `Retry-After` as a number of seconds or a date; a pause of 30 s where there is none or none
+/// that can be read. Kept between 1 s and 1 h.
+pub(super) fn retry_after(value: Option<&str>, now: DateTime<Utc>) -> Duration {
+    const USUAL: Duration = Duration::from_secs(30);
+    let text = value.map(str::trim).unwrap_or_default();
+    let wait = match text.parse::<i64>() {
+        Ok(seconds) => Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
+        Err(_) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Duration::MAX
+        }
+        Err(_) => httpdate::parse_http_date(text).map_or(USUAL, |at| {
+            (DateTime::<Utc>::from(at) - now)
+                .to_std()
+                .unwrap_or_default()
+        }),
+    };
+    wait.clamp(Duration::from_secs(1), Duration::from_secs(60 * 60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_be_a_persons_is_masked() {
+        let said = "Card 4111 1111-1111.1111 of jo@example.com, call 0123456; step 12\u{1b}[2J";
+        let masked = masked(said);
+        assert_eq!(
+            masked,
+            "Card [masked] of [masked] call [masked]; step 12 [2J"
+        );
+    }
+
+    #[test]
+    fn words_are_cut() {
+        assert_eq!(masked(&"wide ".repeat(400)).chars().count(), LONGEST);
+    }
+
+    #[test]
+    fn every_shape_of_retry_after_becomes_a_bounded_pause() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let seconds = |value: Option<&str>| retry_after(value, now).as_secs();
+        assert_eq!(seconds(Some("7")), 7);
+        assert_eq!(seconds(Some("-5")), 1);
+        assert_eq!(seconds(Some("0")), 1);
+        assert_eq!(seconds(Some("31536000")), 3_600);
+        assert_eq!(seconds(Some("99999999999999999999999")), 3_600);
+        assert_eq!(seconds(Some("soon")), 30);
+        assert_eq!(seconds(None), 30);
+        let date = httpdate::fmt_http_date((now + chrono::Duration::seconds(90)).into());
+        assert_eq!(seconds(Some(&date)), 90);
+        let past = httpdate::fmt_http_date((now - chrono::Duration::seconds(90)).into());
+        assert_eq!(seconds(Some(&past)), 1);
+    }
+
+    #[test]
+    fn the_words_of_each_shape_of_error_are_found() {
+        let said = |body: &str| of_body(body.as_bytes());
+        assert_eq!(
+            said(r#"{"errors":[{"status":"422","title":"Bad","detail":"no"}]}"#),
+            "Bad: no"
+        );
+        assert_eq!(said(r#"{"error":"invalid_client"}"#), "invalid_client");
+        assert_eq!(said(r#"{"error":{"message":"deep"}}"#), "deep");
+        assert_eq!(
+            said(r#"{"title":"invalid_state","detail":"Subscription already ended"}"#),
+            "invalid_state: Subscription already ended"
+        );
+        assert_eq!(said("<html>"), "no words that can be shown");
+    }
+}
