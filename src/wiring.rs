@@ -8,12 +8,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use std::sync::{Mutex, PoisonError};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 
 use crate::clock::Clock;
-use crate::config::{Auth, KajabiAuth, LotusAuth, ProviderConfig, SecretRef};
+use crate::config::{Auth, KajabiAuth, LotusAuth, Mode, ProviderConfig, RateLimit, SecretRef};
+use crate::daemon::worker::Connect;
+use crate::metrics::Metrics;
+use crate::model::ids::ProviderName;
 use crate::provider::transport::Throttle;
 use crate::provider::{Credentials, Meter, Reader, Setup};
+use crate::reconcile::pass::Party;
 
 /// The process environment, read once by the command line.
 #[derive(Clone, Debug, Default)]
@@ -100,10 +107,7 @@ impl Environment {
         let ca_pem = match &config.ca {
             None => None,
             Some(SecretRef::File(path)) => Some(self.read(path)?),
-            Some(other) => {
-                use secrecy::ExposeSecret as _;
-                Some(self.find(other)?.expose_secret().as_bytes().to_vec())
-            }
+            Some(other) => Some(self.find(other)?.expose_secret().as_bytes().to_vec()),
         };
         Ok(Setup {
             config: config.clone(),
@@ -140,4 +144,136 @@ pub fn preview(
         .setup(config, clock, Arc::new(NoMeter), throttle)
         .map_err(|missing| missing.to_string())?;
     crate::provider::reader(&setup).map_err(|error| error.to_string())
+}
+
+/// Builds the adapters of a daemon. Their rate limits live here, so that an adapter that is
+/// built anew goes on under what the old one has used.
+pub struct Adapters {
+    environment: Environment,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    throttles: Mutex<BTreeMap<ProviderName, Limited>>,
+}
+
+/// A rate limit, and what it was built for.
+struct Limited {
+    rate: RateLimit,
+    concurrency: u32,
+    throttle: Arc<Throttle>,
+}
+
+impl Adapters {
+    /// A builder of adapters.
+    pub fn new(environment: Environment, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            environment,
+            clock,
+            metrics,
+            throttles: Mutex::default(),
+        }
+    }
+
+    fn throttle(&self, config: &ProviderConfig) -> Arc<Throttle> {
+        let mut throttles = self
+            .throttles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = throttles.get(&config.name).filter(|known| {
+            known.rate == config.rate_limit && known.concurrency == config.concurrency
+        });
+        if let Some(known) = known {
+            return Arc::clone(&known.throttle);
+        }
+        let throttle = Arc::new(Throttle::new(config.rate_limit, config.concurrency));
+        throttles.insert(
+            config.name.clone(),
+            Limited {
+                rate: config.rate_limit,
+                concurrency: config.concurrency,
+                throttle: Arc::clone(&throttle),
+            },
+        );
+        throttle
+    }
+
+    fn setup(&self, config: &ProviderConfig) -> Result<Setup, SecretMissing> {
+        let meter = Arc::new(ProviderMeter {
+            provider: config.name.clone(),
+            metrics: Arc::clone(&self.metrics),
+        });
+        self.environment.setup(
+            config,
+            Arc::clone(&self.clock),
+            meter,
+            self.throttle(config),
+        )
+    }
+}
+
+impl Connect for Adapters {
+    fn connect(&self, config: &ProviderConfig) -> Result<Party, String> {
+        let setup = self.setup(config).map_err(|missing| missing.to_string())?;
+        let (reader, canceller) = match config.mode {
+            // Built without the means to write.
+            Mode::Observe => {
+                let reader = crate::provider::reader(&setup).map_err(|it| it.to_string())?;
+                (reader, None)
+            }
+            Mode::Enforce => {
+                let (reader, canceller) =
+                    crate::provider::both(&setup).map_err(|it| it.to_string())?;
+                (reader, Some(canceller))
+            }
+        };
+        Ok(Party {
+            config: config.clone(),
+            reader,
+            canceller,
+        })
+    }
+
+    fn fingerprint(&self, config: &ProviderConfig) -> Option<[u8; 32]> {
+        let setup = self.setup(config).ok()?;
+        let mut hasher = Sha256::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update((bytes.len() as u64).to_be_bytes());
+            hasher.update(bytes);
+        };
+        match &setup.credentials {
+            Credentials::KajabiClient {
+                client_id,
+                client_secret,
+            } => {
+                add(client_id.expose_secret().as_bytes());
+                add(client_secret.expose_secret().as_bytes());
+            }
+            Credentials::KajabiToken(secret)
+            | Credentials::RevereKey(secret)
+            | Credentials::LotusKey(secret)
+            | Credentials::LotusToken(secret) => add(secret.expose_secret().as_bytes()),
+        }
+        add(setup.ca_pem.as_deref().unwrap_or_default());
+        Some(hasher.finalize().into())
+    }
+}
+
+/// Counts one provider's requests.
+struct ProviderMeter {
+    provider: ProviderName,
+    metrics: Arc<Metrics>,
+}
+
+impl Meter for ProviderMeter {
+    fn request(&self, operation: &'static str, outcome: &'static str, took: Duration) {
+        self.metrics
+            .request(&self.provider, operation, outcome, took);
+    }
+
+    fn waited(&self, for_: Duration) {
+        self.metrics.waited(&self.provider, for_);
+    }
+
+    fn blocked_write(&self) {
+        self.metrics.blocked_write(&self.provider);
+    }
 }

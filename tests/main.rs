@@ -1,1 +1,6 @@
+//! The tests of lapsed, one module for each boundary.
 
+mod arrows;
+mod plan;
+mod schedule;
+mod source;

@@ -69,3 +69,13 @@ pub struct Problem {
     /// What was found, what is allowed, the nearest right spelling: one line.
     pub message: String,
 }
+
+impl Problem {
+    /// `file:line:column: message`.
+    pub fn line(&self) -> String {
+        format!(
+            "{}:{}:{}: {}",
+            self.file, self.line, self.column, self.message
+        )
+    }
+}

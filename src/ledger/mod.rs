@@ -417,6 +417,9 @@ pub struct Stop {
     pub trial_at: DateTime<Utc>,
     /// Trials that failed.
     pub trials: u32,
+    /// Whether writes failed: then a reading alone does not show that it works again.
+    #[serde(default)]
+    pub of_writes: bool,
 }
 
 /// What is paused.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::config::PaymentPlans;
 use crate::model::act::{Action, Answer};
 use crate::model::hold::HoldReason;
-use crate::model::observed::{Billing, Life, Observed, Subscription};
+use crate::model::observed::{Billing, Life, Observed, Subscription, Successor};
 use crate::model::provider::{ExpectField, ProviderKind};
 use crate::model::request::{Doubt, Request, Witness};
 use crate::model::standing::Settlement;
@@ -56,15 +56,15 @@ pub fn decide(request: &Request, observed: &Observed, rules: Rules<'_>) -> Decis
         Observed::NotOurs { why } => return hold(HoldReason::Expectation, why),
         Observed::Found(found) => found,
     };
-    let mut holds = unmet(request, found, rules.require_expect);
-    if let Some(successor) = &found.successor {
-        holds.insert(HoldReason::Successor, successor_goes_on(request, successor));
-    }
+    let holds = unmet(request, found, rules.require_expect);
     if !holds.is_empty() {
         return Decision::Hold(holds);
     }
     match &found.life {
-        Life::Ended { .. } => decide_ended(request),
+        Life::Ended { .. } => match &found.successor {
+            Some(successor) => hold(HoldReason::Successor, &goes_on(request, successor)),
+            None => decide_ended(request),
+        },
         Life::NotStarted { starts_at } => hold(
             HoldReason::NotStarted,
             &format!("it starts on {}", starts_at.format("%Y-%m-%d")),
@@ -166,7 +166,7 @@ fn unmet(
     holds
 }
 
-fn successor_goes_on(request: &Request, successor: &crate::model::observed::Successor) -> String {
+fn goes_on(request: &Request, successor: &Successor) -> String {
     format!(
         "{} of the same customer and plan goes on since {}; to end it too, add the line `- {{id: {}, provider: {}}}`",
         successor.id,
@@ -230,7 +230,7 @@ pub fn resolve(
     let resolution = match &found.life {
         Life::Ended { .. } => match &found.successor {
             Some(successor) => Resolution::Successor {
-                detail: successor_goes_on(request, successor),
+                detail: goes_on(request, successor),
             },
             None => settle_ended(request),
         },

@@ -122,10 +122,9 @@ impl Situation<'_> {
     /// allows it.
     pub fn may_read(&self) -> bool {
         let paused = self.memory.resume_at.is_some_and(|until| until > self.now);
-        let stopped =
-            self.memory.stop.as_ref().is_some_and(|stop| {
-                stop.reason == HoldReason::Credentials && stop.trial_at > self.now
-            });
+        let stopped = self.memory.stop.as_ref().is_some_and(|stop| {
+            stop.reason == HoldReason::Credentials && !stop.of_writes && stop.trial_at > self.now
+        });
         !paused && !stopped && self.memory.other_account.is_none()
     }
 

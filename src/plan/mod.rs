@@ -9,4 +9,5 @@ pub mod backoff;
 pub mod decide;
 pub mod due;
 pub mod guard;
+pub mod health;
 pub mod judge;

@@ -1,4 +1,9 @@
 //! A revision into the ledger; one pass, start to finish; and what people are told of both.
 
+pub mod accept;
+pub mod account;
+mod execute;
+pub mod inbox;
 pub mod live;
+pub mod pass;
 pub mod report;

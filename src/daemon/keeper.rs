@@ -1,0 +1,366 @@
+//! Keeps the revision in force: takes the newest text, has it judged and accepted, or says
+//! what is wrong with it and holds what it no longer asks for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::config::{Config, ProviderConfig};
+use crate::desired::{self, FileText, Input, Manifest, Problem};
+use crate::ledger::{KeptFile, LedgerError, Revision};
+use crate::reconcile::accept::{self, Proposal};
+use crate::reconcile::live::{InForce, Live, SourceState};
+use crate::reconcile::pass::Tools;
+use crate::source::{Latest, Text};
+
+/// Problems that are logged one by one; the page and `check` tell all of them.
+const LOGGED: usize = 20;
+
+/// What became of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Another revision is in force.
+    Accepted,
+    /// The revision in force stays.
+    Unchanged,
+}
+
+/// Keeps the revision in force.
+pub struct Keeper {
+    tools: Tools,
+    live: Arc<Live>,
+    /// What is in force, with what only accepting the next one needs.
+    manifest: Option<Arc<Manifest>>,
+    files: Vec<KeptFile>,
+    owes: bool,
+}
+
+/// A text that was read and judged by itself.
+enum Read {
+    Valid(Proposal),
+    Invalid(Vec<String>),
+}
+
+impl Keeper {
+    /// A keeper that knows of no revision yet.
+    pub fn new(tools: Tools, live: Arc<Live>) -> Self {
+        Self {
+            tools,
+            live,
+            manifest: None,
+            files: Vec::new(),
+            owes: false,
+        }
+    }
+
+    /// Makes the ledger ready: what a dead process left as sending is unknown, an acceptance
+    /// that was cut short is finished, and the last accepted text is in force until a newer
+    /// one is read.
+    pub async fn begin(&mut self) -> Result<(), LedgerError> {
+        let ledger = Arc::clone(&self.tools.ledger);
+        let interrupted = ledger.interrupt_all(self.tools.clock.now()).await?;
+        if interrupted > 0 {
+            tracing::warn!(
+                requests = interrupted,
+                "{interrupted} requests were being sent when the last process ended; what became of them is read now"
+            );
+        }
+        if let Some(revision) = ledger.accepting().await? {
+            match accept::read_kept(&revision.files) {
+                Ok(manifest) => accept::finish(&*ledger, &revision, &manifest).await?,
+                Err(problems) => tracing::error!(
+                    "the acceptance of revision {} was cut short, and this version finds {} problems in its text; waiting for a valid file",
+                    revision.digest,
+                    problems.len()
+                ),
+            }
+        }
+        let Some(revision) = ledger.current().await? else {
+            return Ok(());
+        };
+        match accept::read_kept(&revision.files) {
+            Ok(manifest) => self.install(revision, Arc::new(manifest)),
+            Err(problems) => tracing::error!(
+                "this version finds {} problems in the text of the last accepted revision {}; waiting for a valid file",
+                problems.len(),
+                revision.digest
+            ),
+        }
+        Ok(())
+    }
+
+    /// Whether the newest text could not be taken because the ledger failed.
+    pub const fn owes(&self) -> bool {
+        self.owes
+    }
+
+    /// Notes the last successful look at the whole set.
+    pub fn seen(&self, seen_at: Option<DateTime<Utc>>) {
+        let before = self.live.source.load();
+        if let Some(at) = seen_at.filter(|_| before.seen_at != seen_at) {
+            self.tools.metrics.config_seen(at);
+            self.live.source.store(Arc::new(SourceState {
+                seen_at,
+                ..SourceState::clone(&before)
+            }));
+        }
+    }
+
+    /// Takes the newest text, or what is wrong with it.
+    pub async fn take(&mut self, latest: &Latest) -> Result<Verdict, LedgerError> {
+        let result = self.try_take(latest).await;
+        self.owes = result.is_err();
+        result
+    }
+
+    async fn try_take(&mut self, latest: &Latest) -> Result<Verdict, LedgerError> {
+        if let Some(seen_at) = latest.seen_at {
+            self.tools.metrics.config_seen(seen_at);
+        }
+        if let Some(problem) = &latest.problem {
+            self.refuse(latest, vec![problem.clone()], None).await?;
+            return Ok(Verdict::Unchanged);
+        }
+        let Some(text) = &latest.text else {
+            return Ok(Verdict::Unchanged);
+        };
+        let in_force = self.live.in_force.load_full();
+        if in_force
+            .as_ref()
+            .is_some_and(|it| it.digest == text.revision)
+        {
+            self.well(latest, Vec::new()).await?;
+            return Ok(Verdict::Unchanged);
+        }
+        let read = {
+            let text = Arc::clone(text);
+            let before = self.manifest.clone();
+            tokio::task::spawn_blocking(move || read(&text, before.as_deref())).await
+        };
+        match read {
+            Ok(Read::Valid(proposal)) => {
+                self.accept(latest, proposal).await?;
+                Ok(Verdict::Accepted)
+            }
+            Ok(Read::Invalid(problems)) => {
+                self.refuse(latest, problems, Some(text)).await?;
+                Ok(Verdict::Unchanged)
+            }
+            Err(panicked) => {
+                let problem = format!("reading the file failed: {panicked}");
+                self.refuse(latest, vec![problem], Some(text)).await?;
+                Ok(Verdict::Unchanged)
+            }
+        }
+    }
+
+    async fn accept(&mut self, latest: &Latest, proposal: Proposal) -> Result<(), LedgerError> {
+        let ledger = Arc::clone(&self.tools.ledger);
+        let now = self.tools.clock.now();
+        let before = self.manifest.clone();
+        let before_config = before.as_deref().map(|manifest| &manifest.config);
+        let (number, verdict) = accept::accept(&*ledger, &proposal, before_config, now).await?;
+        let Proposal {
+            digest,
+            commit,
+            files,
+            manifest,
+        } = proposal;
+        let warnings: Vec<String> = manifest.warnings.iter().map(Problem::line).collect();
+        for warning in warnings.iter().take(LOGGED) {
+            tracing::warn!("{warning}");
+        }
+        tell(&digest, &verdict);
+        let revision = Revision {
+            number,
+            digest,
+            commit,
+            accepted_at: now,
+            files,
+            verdict,
+        };
+        let woken = changed_providers(before_config, &manifest.config);
+        self.install(revision, Arc::new(manifest));
+        for name in woken {
+            ledger.wake_held(name, now).await?;
+        }
+        self.well(latest, warnings).await
+    }
+
+    fn install(&mut self, revision: Revision, manifest: Arc<Manifest>) {
+        let items = manifest.wanted.len() as u64;
+        let commit = revision.commit.as_deref().unwrap_or_default();
+        self.tools
+            .metrics
+            .config_in_force(&revision.digest, commit, items);
+        self.live.in_force.store(Some(Arc::new(InForce {
+            config: Arc::new(manifest.config.clone()),
+            number: revision.number,
+            digest: revision.digest,
+            items,
+            accepted_at: revision.accepted_at,
+        })));
+        self.files = revision.files;
+        self.manifest = Some(manifest);
+    }
+
+    /// The newest text is in force.
+    async fn well(&self, latest: &Latest, warnings: Vec<String>) -> Result<(), LedgerError> {
+        let before = self.live.source.load();
+        let freed = self
+            .tools
+            .ledger
+            .mark_stale(Vec::new(), self.tools.clock.now())
+            .await?;
+        if freed > 0 || !before.problems.is_empty() {
+            tracing::info!(requests = freed, "the file is whole and valid again");
+        }
+        let keeps = warnings.is_empty() && before.problems.is_empty();
+        let warnings = if keeps {
+            before.warnings.clone()
+        } else {
+            warnings
+        };
+        self.live.source.store(Arc::new(SourceState {
+            seen_at: latest.seen_at,
+            problems: Vec::new(),
+            broken_since: None,
+            warnings,
+        }));
+        self.tools
+            .metrics
+            .config_reloaded(true, self.tools.clock.now());
+        Ok(())
+    }
+
+    /// The newest text is not valid: the revision in force stays, and items whose exact lines
+    /// are not in it any more are held.
+    async fn refuse(
+        &self,
+        latest: &Latest,
+        problems: Vec<String>,
+        text: Option<&Arc<Text>>,
+    ) -> Result<(), LedgerError> {
+        let now = self.tools.clock.now();
+        let before = self.live.source.load();
+        if before.problems != problems {
+            tracing::error!(
+                problems = problems.len(),
+                "the newest text of the file is not accepted; the last accepted revision stays in force"
+            );
+            for problem in problems.iter().take(LOGGED) {
+                tracing::error!("{problem}");
+            }
+            self.tools.metrics.config_reloaded(false, now);
+        }
+        self.live.source.store(Arc::new(SourceState {
+            seen_at: latest.seen_at,
+            problems,
+            broken_since: Some(before.broken_since.unwrap_or(now)),
+            warnings: Vec::new(),
+        }));
+        let open = self.tools.ledger.open_places().await?;
+        let newest: Vec<(String, Vec<u8>)> = text
+            .map(|text| {
+                text.files
+                    .iter()
+                    .map(|file| (file.name.clone(), file.bytes.to_vec()))
+                    .collect()
+            })
+            .unwrap_or_default();
+        let stale = accept::stale_rows(&open, &self.files, &newest);
+        let held = self.tools.ledger.mark_stale(stale, now).await?;
+        if held > 0 {
+            tracing::warn!(
+                requests = held,
+                "held or freed {held} requests as config_stale"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Reads a text as desired state.
+fn read(text: &Text, before: Option<&Manifest>) -> Read {
+    let result = desired::read(&Input {
+        files: text
+            .files
+            .iter()
+            .map(|file| FileText {
+                name: &file.name,
+                bytes: &file.bytes,
+            })
+            .collect(),
+        unmatched: text.unmatched.clone(),
+        outside: text.outside.clone(),
+    });
+    let manifest = match result {
+        Ok(manifest) => manifest,
+        Err(problems) => return Read::Invalid(problems.iter().map(Problem::line).collect()),
+    };
+    let proposal = Proposal {
+        digest: text.revision.clone(),
+        commit: None,
+        files: text
+            .files
+            .iter()
+            .map(|file| KeptFile {
+                name: file.name.clone(),
+                text: String::from_utf8_lossy(&file.bytes).into_owned(),
+            })
+            .collect(),
+        manifest,
+    };
+    match accept::lost_its_end(before, &proposal) {
+        Some(problem) => Read::Invalid(vec![problem.line()]),
+        None => Read::Valid(proposal),
+    }
+}
+
+/// Providers whose configuration changed in a way that may free what is held there.
+fn changed_providers(
+    before: Option<&Config>,
+    after: &Config,
+) -> Vec<crate::model::ids::ProviderName> {
+    let none = BTreeMap::new();
+    let known: &BTreeMap<_, ProviderConfig> = before.map_or(&none, |config| &config.providers);
+    let freezes = |config: &Config| format!("{:?}", config.freezes);
+    let freezes_changed = before.is_some_and(|before| freezes(before) != freezes(after));
+    after
+        .providers
+        .values()
+        .filter(|provider| {
+            freezes_changed
+                || known.get(&provider.name).is_some_and(|before| {
+                    before.mode != provider.mode
+                        || before.payment_plans != provider.payment_plans
+                        || before.require_expect != provider.require_expect
+                        || before.base_url != provider.base_url
+                })
+        })
+        .map(|provider| provider.name.clone())
+        .collect()
+}
+
+fn tell(digest: &str, verdict: &crate::ledger::Verdict) {
+    let counts = &verdict.counts;
+    let new: u64 = counts.new.values().sum();
+    tracing::info!(
+        revision = digest,
+        new,
+        changed = counts.changed,
+        same = counts.same,
+        finished = counts.finished,
+        "accepted revision {digest}: {new} new, {} changed, {} unchanged, {} finished before",
+        counts.changed,
+        counts.same,
+        counts.finished
+    );
+    for name in &verdict.approval {
+        tracing::warn!(provider = %name, "the new items of {name} wait for an approval: too many at once");
+    }
+    for name in &verdict.removal {
+        tracing::warn!(provider = %name, "items of {name} that vanished are held as `removal`: too many at once");
+    }
+}

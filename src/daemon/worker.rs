@@ -1,0 +1,301 @@
+//! One provider's worker: waits for a tick or for something that wakes, and runs a pass.
+//!
+//! Each provider has its own, so that a slow or dead one delays no other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ProviderConfig;
+use crate::ledger::{LedgerError, ProviderMemory};
+use crate::model::hold::HoldReason;
+use crate::plan::health::{self, Sign};
+use crate::reconcile::account;
+use crate::reconcile::live::{InForce, Live};
+use crate::reconcile::pass::{Occasion, Party, PassReport, Tools, pass};
+
+/// How often a waiting worker looks at the clock, so that a wall clock that jumps, or a
+/// machine that slept, delays a tick by no more than this.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// The longest pause between passes that wake and find nothing to do.
+const LONGEST_IDLE: Duration = Duration::from_secs(30);
+
+/// Builds what a provider is spoken to by. Only `wiring` knows how.
+pub trait Connect: Send + Sync {
+    /// Finds the secrets and builds the halves.
+    ///
+    /// # Errors
+    /// In words for a person: which secret is missing, what cannot be built.
+    fn connect(&self, config: &ProviderConfig) -> Result<Party, String>;
+
+    /// Differs when the secrets differ; none while one is missing.
+    fn fingerprint(&self, config: &ProviderConfig) -> Option<[u8; 32]>;
+}
+
+/// What a worker works by. A new one replaces it when a revision is accepted.
+pub struct Setting {
+    /// The revision in force.
+    pub in_force: Arc<InForce>,
+    /// The provider in it.
+    pub config: ProviderConfig,
+    /// Cancelled when another setting replaces this one: the pass ends softly and goes on
+    /// under the new one.
+    pub superseded: CancellationToken,
+}
+
+/// How the daemon speaks to a worker.
+pub struct Bells {
+    /// Make a tick now.
+    pub tick: Notify,
+    /// Something may wake earlier than was thought.
+    pub wake: Notify,
+}
+
+/// One provider's worker.
+pub struct Worker {
+    /// What every pass works with; `stop` is the daemon's own.
+    pub tools: Tools,
+    /// What the daemon knows of itself.
+    pub live: Arc<Live>,
+    /// Builds adapters.
+    pub connect: Arc<dyn Connect>,
+    /// What to work by.
+    pub settings: watch::Receiver<Arc<Setting>>,
+    /// How the daemon speaks to it.
+    pub bells: Arc<Bells>,
+    /// Cancelled when the provider left the file, or the daemon stops.
+    pub retire: CancellationToken,
+}
+
+/// What a worker knows between passes.
+struct State {
+    connected: Option<Connected>,
+    /// Ticks up to here were made or collapsed into one.
+    ticked_at: DateTime<Utc>,
+    /// A tick that was cut short goes on.
+    owes_tick: bool,
+    next_wake_at: Option<DateTime<Utc>>,
+    idle_passes: u32,
+    idle_until: DateTime<Utc>,
+}
+
+struct Connected {
+    party: Party,
+    fingerprint: Option<[u8; 32]>,
+    number: i64,
+    bound: bool,
+}
+
+impl Worker {
+    /// Works until retired.
+    pub async fn run(mut self) {
+        let now = self.tools.clock.now();
+        let mut state = State {
+            connected: None,
+            ticked_at: now,
+            owes_tick: false,
+            next_wake_at: Some(now),
+            idle_passes: 0,
+            idle_until: now,
+        };
+        while !self.retire.is_cancelled() {
+            let Some(occasion) = self.wait(&mut state).await else {
+                continue;
+            };
+            let setting = Arc::clone(&self.settings.borrow_and_update());
+            match self.pass(&mut state, &setting, occasion).await {
+                Ok(report) => {
+                    self.live.ledger_failure.store(None);
+                    self.rest(&mut state, &report);
+                }
+                Err(error) => self.ledger_failed(&mut state, occasion, &error),
+            }
+        }
+    }
+
+    /// Waits for a reason to make a pass; none: look again.
+    async fn wait(&mut self, state: &mut State) -> Option<Occasion> {
+        let now = self.tools.clock.now();
+        let setting = Arc::clone(&self.settings.borrow_and_update());
+        // A clock that was set back must not silence the schedule.
+        state.ticked_at = state.ticked_at.min(now);
+        let next_tick = setting.config.schedule.next_after(state.ticked_at);
+        self.tools
+            .metrics
+            .next_tick(&setting.config.name, next_tick);
+        let idle = now < state.idle_until;
+        if !idle && (state.owes_tick || next_tick.is_some_and(|at| at <= now)) {
+            state.ticked_at = now;
+            return Some(Occasion::Tick);
+        }
+        if !idle && state.next_wake_at.is_some_and(|at| at <= now) {
+            return Some(Occasion::Wake);
+        }
+        let until = [next_tick, state.next_wake_at]
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(GLANCE, |at| (at - now).to_std().unwrap_or_default());
+        let floor = (state.idle_until - now).to_std().unwrap_or_default();
+        tokio::select! {
+            () = self.retire.cancelled() => None,
+            () = self.bells.tick.notified() => {
+                state.idle_until = self.tools.clock.now();
+                state.ticked_at = self.tools.clock.now();
+                Some(Occasion::Tick)
+            }
+            () = self.bells.wake.notified() => {
+                state.idle_until = self.tools.clock.now();
+                Some(Occasion::Wake)
+            }
+            changed = self.settings.changed() => {
+                if changed.is_err() {
+                    self.retire.cancel();
+                }
+                None
+            }
+            () = tokio::time::sleep(until.max(floor).min(GLANCE)) => None,
+        }
+    }
+
+    async fn pass(
+        &self,
+        state: &mut State,
+        setting: &Setting,
+        occasion: Occasion,
+    ) -> Result<PassReport, LedgerError> {
+        let name = &setting.config.name;
+        let ready = self.ready(state, setting).await?;
+        let Some(connected) = state.connected.as_ref().filter(|_| ready) else {
+            state.owes_tick = false;
+            state.next_wake_at = self.tools.ledger.next_wake(name.clone()).await?;
+            return Ok(PassReport::default());
+        };
+        let tools = Tools {
+            stop: setting.superseded.clone(),
+            ..self.tools.clone()
+        };
+        let report = pass(&tools, &connected.party, &setting.in_force, occasion).await?;
+        let cut_short = setting.superseded.is_cancelled() && !self.tools.stop.is_cancelled();
+        state.owes_tick = cut_short && occasion == Occasion::Tick;
+        state.next_wake_at = self.tools.ledger.next_wake(name.clone()).await?;
+        Ok(report)
+    }
+
+    /// Connects where that is due: at first, under a new setting, with other secrets, and
+    /// while the account is not bound.
+    async fn ready(&self, state: &mut State, setting: &Setting) -> Result<bool, LedgerError> {
+        let fingerprint = self.connect.fingerprint(&setting.config);
+        let stands = state.connected.as_ref().is_some_and(|connected| {
+            connected.number == setting.in_force.number
+                && connected.fingerprint == fingerprint
+                && fingerprint.is_some()
+        });
+        if !stands {
+            let secrets_changed = state
+                .connected
+                .as_ref()
+                .is_none_or(|connected| connected.fingerprint != fingerprint);
+            state.connected = None;
+            match self.connect.connect(&setting.config) {
+                Ok(party) => {
+                    if secrets_changed {
+                        self.forget_credentials(&setting.config).await?;
+                    }
+                    state.connected = Some(Connected {
+                        party,
+                        fingerprint,
+                        number: setting.in_force.number,
+                        bound: false,
+                    });
+                }
+                Err(why) => self.no_credentials(&setting.config, why).await?,
+            }
+        }
+        let Some(connected) = &mut state.connected else {
+            return Ok(false);
+        };
+        if !connected.bound {
+            connected.bound =
+                account::bind(&self.tools, &connected.party, &setting.in_force).await?;
+        }
+        Ok(connected.bound)
+    }
+
+    /// Other secrets deserve a try at once.
+    async fn forget_credentials(&self, config: &ProviderConfig) -> Result<(), LedgerError> {
+        let mut memory = self.tools.ledger.provider(config.name.clone()).await?;
+        let stopped = memory
+            .stop
+            .take_if(|stop| stop.reason == HoldReason::Credentials);
+        if stopped.is_some() {
+            self.tools
+                .ledger
+                .remember(config.name.clone(), memory)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn no_credentials(
+        &self,
+        config: &ProviderConfig,
+        why: String,
+    ) -> Result<(), LedgerError> {
+        let before = self.tools.ledger.provider(config.name.clone()).await?;
+        let known = |memory: &ProviderMemory| {
+            memory
+                .stop
+                .as_ref()
+                .is_some_and(|stop| stop.reason == HoldReason::Credentials && stop.why == why)
+        };
+        if known(&before) {
+            return Ok(());
+        }
+        tracing::warn!(provider = %config.name, "no credentials for {}: {why}", config.name);
+        self.tools.metrics.provider_up(&config.name, false);
+        let sign = Sign::Credentials {
+            why: why.clone(),
+            of_writes: false,
+        };
+        let after = health::after(&before, &sign, self.tools.clock.now(), 1);
+        self.tools.ledger.remember(config.name.clone(), after).await
+    }
+
+    /// After a pass that found nothing to do, the next one that wakes by itself waits a little
+    /// longer, so that a closed gate does not make a busy loop.
+    fn rest(&self, state: &mut State, report: &PassReport) {
+        let now = self.tools.clock.now();
+        let did_something = report.sent + report.done + report.failed > 0;
+        let overdue = state.next_wake_at.is_some_and(|at| at <= now);
+        if did_something || !overdue {
+            state.idle_passes = 0;
+            state.idle_until = now;
+            return;
+        }
+        state.idle_until = now + idle(state.idle_passes);
+        state.idle_passes = state.idle_passes.saturating_add(1);
+    }
+
+    /// Nothing is sent while the ledger fails; it is tried again by itself.
+    fn ledger_failed(&self, state: &mut State, occasion: Occasion, error: &LedgerError) {
+        self.tools.metrics.ledger_failed();
+        tracing::error!(%error, "the ledger failed; nothing is sent until it works again");
+        self.live
+            .ledger_failure
+            .store(Some(Arc::new(error.to_string())));
+        state.owes_tick |= occasion == Occasion::Tick;
+        state.idle_until = self.tools.clock.now() + idle(state.idle_passes);
+        state.idle_passes = state.idle_passes.saturating_add(1);
+        state.next_wake_at = Some(state.idle_until);
+    }
+}
+
+/// 1 s doubling to [`LONGEST_IDLE`].
+fn idle(passes: u32) -> Duration {
+    Duration::from_secs(1 << passes.min(5)).min(LONGEST_IDLE)
+}

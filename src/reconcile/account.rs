@@ -1,0 +1,87 @@
+//! What the credentials belong to, remembered under the provider's name.
+//!
+//! A key of another account must not act on ids of this one: two names for one account, or
+//! another account under a known name, hold everything as `account_changed`.
+
+use crate::config::{Auth, ProviderConfig};
+use crate::ledger::{LedgerError, ProviderMemory};
+use crate::plan::health::{self, Sign};
+use crate::provider::LookError;
+
+use super::live::InForce;
+use super::pass::{Party, Tools};
+
+/// Asks whose credentials these are and compares with what is remembered. Gives whether the
+/// provider may be passed over; the gates tell people why not.
+pub async fn bind(tools: &Tools, party: &Party, in_force: &InForce) -> Result<bool, LedgerError> {
+    let name = &party.config.name;
+    let before = tools.ledger.provider(name.clone()).await?;
+    let now = tools.clock.now();
+    let stop_after = in_force.config.limits.stop_after_failures;
+    let account = match party.reader.account().await {
+        Ok(account) => account,
+        Err(error) => {
+            let sign = match error {
+                LookError::Credentials { why } => Sign::Credentials {
+                    why,
+                    of_writes: false,
+                },
+                LookError::Throttled { retry_after } => Sign::Throttled { retry_after },
+                LookError::Unavailable { why } => Sign::ReadFailed { why },
+            };
+            tools.metrics.provider_up(name, false);
+            let after = health::after(&before, &sign, now, stop_after);
+            if before.stop.is_none()
+                && let Some(stop) = &after.stop
+            {
+                tracing::warn!(provider = %name, reason = %stop.reason, "stopped {name}: {}", stop.why);
+            }
+            tools.ledger.remember(name.clone(), after).await?;
+            return Ok(false);
+        }
+    };
+    tools.metrics.provider_up(name, true);
+    let sign = Sign::Read {
+        skew: party.reader.clock_skew(),
+    };
+    let mut after = health::after(&before, &sign, now, stop_after);
+    let shared = tools
+        .ledger
+        .names_of_account(party.config.kind(), account.clone())
+        .await?
+        .into_iter()
+        .any(|other| other != *name && in_force.config.providers.contains_key(&other));
+    after.other_account = other_account(&party.config, &before, &account, shared);
+    if after.other_account.is_none() {
+        after.account = Some(account);
+        after.kind = Some(party.config.kind());
+    } else if before.other_account.is_none() {
+        tracing::error!(provider = %name, %account, "the credentials of {name} belong to another account; nothing is sent there");
+    }
+    let ours = after.other_account.is_none();
+    if after != before {
+        tools.ledger.remember(name.clone(), after).await?;
+    }
+    Ok(ours)
+}
+
+fn other_account(
+    config: &ProviderConfig,
+    before: &ProviderMemory,
+    account: &str,
+    shared: bool,
+) -> Option<String> {
+    let meant = match &config.auth {
+        Auth::Lotus {
+            organization_id, ..
+        } => organization_id.as_deref(),
+        Auth::Kajabi(_) | Auth::Revere { .. } => None,
+    };
+    let same_kind = before.kind.is_none_or(|kind| kind == config.kind());
+    let known = before
+        .account
+        .as_deref()
+        .is_none_or(|known| known == account);
+    let ours = same_kind && known && meant.is_none_or(|meant| meant == account) && !shared;
+    (!ours).then(|| account.to_owned())
+}

@@ -1,0 +1,377 @@
+//! One pass over one provider: take → look → decide → guard → act → record.
+//!
+//! A pass never sleeps and keeps nothing in memory but a batch: what must wait gets a
+//! `wake_at`. It is the only way in which anything is ever sent, at a start as at any other
+//! time, so that a restart is nothing but the next pass.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Stopwatch};
+use crate::config::{Mode, ProviderConfig};
+use crate::ledger::{
+    Change, Claim, Cursor, Lane, Ledger, LedgerError, Pauses, ProviderMemory, Used,
+};
+use crate::metrics::Metrics;
+use crate::model::hold::HoldReason;
+use crate::model::request::{Request, Witness};
+use crate::model::standing::State;
+use crate::plan::guard::{Gate, Opening, Situation};
+use crate::plan::health::{self, Sign};
+use crate::provider::{Canceller, Reader};
+
+use super::inbox::Inbox;
+use super::live::InForce;
+
+/// Requests that a pass takes from the ledger at a time.
+const BATCH: u32 = 128;
+
+/// What every pass works with.
+#[derive(Clone)]
+pub struct Tools {
+    /// The record and the queue.
+    pub ledger: Arc<dyn Ledger>,
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What people ask for.
+    pub inbox: Arc<Inbox>,
+    /// Set when nothing new may start.
+    pub stop: CancellationToken,
+}
+
+/// One provider, with what it is spoken to by. Without a canceller (observe mode) nothing can
+/// be sent.
+#[derive(Clone)]
+pub struct Party {
+    /// How it is spoken to.
+    pub config: ProviderConfig,
+    /// Asks what is.
+    pub reader: Arc<dyn Reader>,
+    /// Carries out what an intent allows.
+    pub canceller: Option<Arc<dyn Canceller>>,
+}
+
+/// Why a pass runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// A tick of the schedule: writes may start.
+    Tick,
+    /// Something wakes by itself: a reading back, an unknown outcome, a retry.
+    Wake,
+}
+
+/// What a pass did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassReport {
+    /// Requests taken.
+    pub taken: u64,
+    /// Writes begun.
+    pub sent: u64,
+    /// Settled as canceled or already canceled.
+    pub done: u64,
+    /// Settled as failed.
+    pub failed: u64,
+    /// Left with an outcome that is not known.
+    pub unknown: u64,
+    /// What closed the provider, if something did.
+    pub closed: Option<Gate>,
+}
+
+/// A pass at work.
+pub(super) struct Pass<'p> {
+    pub tools: &'p Tools,
+    pub party: &'p Party,
+    pub in_force: &'p InForce,
+    memory: Mutex<ProviderMemory>,
+    halt: AtomicBool,
+    report: Mutex<PassReport>,
+}
+
+/// What holds while a batch is worked on.
+#[derive(Clone, Debug)]
+pub(super) struct Outlook {
+    ledger_doubt: Option<String>,
+    pub pauses: Pauses,
+    used: Used,
+}
+
+/// Runs one pass over one provider.
+///
+/// # Errors
+/// The ledger failed. Whatever was sent stands in it as unknown, and nothing is lost.
+pub async fn pass(
+    tools: &Tools,
+    party: &Party,
+    in_force: &InForce,
+    occasion: Occasion,
+) -> Result<PassReport, LedgerError> {
+    let name = &party.config.name;
+    let watch = Stopwatch::start();
+    tools.metrics.pass_began(name, tools.clock.now());
+    let memory = tools.ledger.provider(name.clone()).await?;
+    let pass = Pass {
+        tools,
+        party,
+        in_force,
+        memory: Mutex::new(memory),
+        halt: AtomicBool::new(false),
+        report: Mutex::new(PassReport::default()),
+    };
+    let result = pass.run(occasion).await;
+    let report = pass
+        .report
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let outcome = match &result {
+        Err(_) => "failed",
+        Ok(()) if report.closed.is_some() => "closed",
+        Ok(()) => "ok",
+    };
+    tools
+        .metrics
+        .pass_ended(name, outcome, watch.elapsed(), tools.clock.now());
+    result.map(|()| report)
+}
+
+impl Pass<'_> {
+    async fn run(&self, occasion: Occasion) -> Result<(), LedgerError> {
+        let began_at = self.now();
+        let mut after = None;
+        while !self.halted() {
+            self.tools.inbox.apply(self.now()).await?;
+            let outlook = self.outlook().await?;
+            let (lane, limit) = match self.opening(&outlook) {
+                Opening::Open => (lane_of(occasion), BATCH),
+                Opening::Trial => (lane_of(occasion), 1),
+                Opening::Closed(gate) => {
+                    self.note(|report| report.closed = Some(gate));
+                    (Lane::Wake, BATCH)
+                }
+            };
+            let claim = Claim {
+                provider: self.party.config.name.clone(),
+                lane,
+                now: began_at,
+                after,
+                limit,
+            };
+            let batch = self.tools.ledger.claim(claim).await?;
+            let Some(last) = batch.last() else { break };
+            after = Some(Cursor::of(last));
+            self.work(batch, &outlook).await?;
+        }
+        Ok(())
+    }
+
+    async fn work(&self, batch: Vec<Request>, outlook: &Outlook) -> Result<(), LedgerError> {
+        self.note(|report| report.taken += batch.len() as u64);
+        // Twice as many as may be in flight: while some wait for an answer, others are
+        // journaled or read the ledger.
+        let at_once = (self.party.config.concurrency as usize * 2).clamp(1, 128);
+        let mut work = futures_util::stream::iter(batch)
+            .map(|request| self.carry_on(request, outlook))
+            .buffer_unordered(at_once);
+        let mut result = Ok(());
+        while let Some(one) = work.next().await {
+            if let Err(error) = one {
+                // The others still end what they have begun, but nothing new starts.
+                self.halt();
+                result = Err(error);
+            }
+        }
+        result
+    }
+
+    async fn carry_on(&self, request: Request, outlook: &Outlook) -> Result<(), LedgerError> {
+        if self.halted() {
+            return Ok(());
+        }
+        let result = if request.standing.plannable() {
+            match self.opening(outlook) {
+                Opening::Closed(gate) => {
+                    self.note(|report| report.closed = Some(gate));
+                    Ok(())
+                }
+                Opening::Open | Opening::Trial => self.attempt(request, outlook).await,
+            }
+        } else {
+            self.read_back(request, outlook).await
+        };
+        match result {
+            // Somebody changed it meanwhile: the next pass decides anew.
+            Err(LedgerError::Moved) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn outlook(&self) -> Result<Outlook, LedgerError> {
+        let ledger = &self.tools.ledger;
+        Ok(Outlook {
+            ledger_doubt: ledger.identity().await?.doubt,
+            pauses: ledger.pauses().await?,
+            used: ledger.used(self.now()).await?,
+        })
+    }
+
+    /// The situation at this moment, in the light of the outlook.
+    pub(super) fn situated<T>(
+        &self,
+        outlook: &Outlook,
+        ask: impl FnOnce(&Situation<'_>) -> T,
+    ) -> T {
+        let memory = self.memory();
+        ask(&Situation {
+            now: self.now(),
+            ledger_doubt: outlook.ledger_doubt.as_deref(),
+            pauses: &outlook.pauses,
+            memory: &memory,
+            provider: &self.party.config,
+            limits: &self.in_force.config.limits,
+            freezes: &self.in_force.config.freezes,
+            used: &outlook.used,
+        })
+    }
+
+    fn opening(&self, outlook: &Outlook) -> Opening {
+        self.situated(outlook, |situation| situation.opening())
+    }
+
+    pub(super) fn memory(&self) -> ProviderMemory {
+        self.memory
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Remembers what a request showed of the provider, and stops the pass where that means
+    /// that nothing more should start.
+    pub(super) async fn sign(&self, sign: Sign) -> Result<(), LedgerError> {
+        let name = &self.party.config.name;
+        let stop_after = self
+            .party
+            .config
+            .limits
+            .stop_after_failures
+            .unwrap_or(self.in_force.config.limits.stop_after_failures);
+        let (before, next) = {
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = memory.clone();
+            *memory = health::after(&before, &sign, self.now(), stop_after);
+            (before, memory.clone())
+        };
+        match sign {
+            Sign::Read { skew } => {
+                self.tools.metrics.provider_up(name, true);
+                if let Some(skew) = skew {
+                    self.tools.metrics.clock_skew(name, skew);
+                }
+            }
+            Sign::ReadFailed { .. } | Sign::Credentials { .. } => {
+                self.tools.metrics.provider_up(name, false);
+            }
+            Sign::Throttled { .. } => self.halt(),
+            Sign::Wrote | Sign::WriteFailed { .. } | Sign::Done => {}
+        }
+        if before == next {
+            return Ok(());
+        }
+        match (&before.stop, &next.stop) {
+            (None, Some(stop)) => {
+                self.halt();
+                tracing::warn!(provider = %name, reason = %stop.reason, trial_at = %stop.trial_at, "stopped {name}: {}", stop.why);
+            }
+            (Some(_), None) => tracing::info!(provider = %name, "{name} works again"),
+            (Some(_), Some(_)) => self.halt(),
+            (None, None) => {}
+        }
+        self.tools.ledger.remember(name.clone(), next).await
+    }
+
+    /// Records a change, and counts and logs what it settles.
+    pub(super) async fn record(
+        &self,
+        before: &Request,
+        change: Change,
+    ) -> Result<Request, LedgerError> {
+        let watch = Stopwatch::start();
+        let after = self.tools.ledger.record(change).await?;
+        self.tools
+            .metrics
+            .ledger_operation("record", watch.elapsed());
+        let (was, is) = (before.state(), after.state());
+        if was != is && is.finished() {
+            self.settled(&after, is);
+        }
+        Ok(after)
+    }
+
+    fn settled(&self, request: &Request, state: State) {
+        let key = &request.key;
+        let delay = request
+            .due_at
+            .and_then(|due_at| (self.now() - due_at).to_std().ok());
+        self.tools.metrics.settled(&key.provider, state, delay);
+        let note = request.note.as_deref().unwrap_or_default();
+        match state {
+            State::Canceled | State::AlreadyCanceled => {
+                self.note(|report| report.done += 1);
+                tracing::info!(provider = %key.provider, subscription = %key.id, state = %state, "{state}: {key}: {note}");
+            }
+            _ => {
+                self.note(|report| report.failed += 1);
+                tracing::error!(provider = %key.provider, subscription = %key.id, state = %state, "{state}: {key}: {note}");
+            }
+        }
+    }
+
+    pub(super) fn note(&self, note: impl FnOnce(&mut PassReport)) {
+        note(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Nothing new starts in this pass.
+    pub(super) fn halt(&self) {
+        self.halt.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn halted(&self) -> bool {
+        self.halt.load(Ordering::Relaxed) || self.tools.stop.is_cancelled()
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.tools.clock.now()
+    }
+
+    /// This moment by both clocks.
+    pub(super) fn witness(&self) -> Witness {
+        let clock = &self.tools.clock;
+        Witness {
+            at: clock.now(),
+            boot_id: clock.boot_id(),
+            since_boot: clock.since_boot(),
+        }
+    }
+
+    pub(super) fn observes(&self) -> bool {
+        self.party.config.mode == Mode::Observe || self.party.canceller.is_none()
+    }
+
+    /// What closed the provider, for a gate that was met at one request.
+    pub(super) fn closed_by(&self, gate: Gate) {
+        if gate.reason != HoldReason::ObserveMode {
+            self.note(|report| report.closed = Some(gate));
+        }
+    }
+}
+
+const fn lane_of(occasion: Occasion) -> Lane {
+    match occasion {
+        Occasion::Tick => Lane::Tick,
+        Occasion::Wake => Lane::Wake,
+    }
+}
