@@ -271,9 +271,16 @@ impl Metrics {
         }
     }
 
-    /// When writes may start next; none: the schedule has no further tick.
+    /// When writes may start next; none: the schedule has no further tick. What is not known
+    /// is not exported: 0 would read as 1970 and raise alarms.
     pub fn next_tick(&self, provider: &ProviderName, at: Option<DateTime<Utc>>) {
-        set_or_drop(&self.families.reconcile_next_run, provider, at);
+        let family = &self.families.reconcile_next_run;
+        let name = provider.as_str();
+        match at {
+            Some(at) => family.with_label_values(&[name]).set(seconds(at)),
+            // An error says that it was not exported before.
+            None => drop(family.remove_label_values(&[name])),
+        }
     }
 
     /// A request was settled, so long after it was due.
@@ -377,13 +384,21 @@ impl Metrics {
             .set(f64::from(u8::from(leads)));
     }
 
-    /// Takes over what the ledger knows now.
+    /// Takes over what the ledger knows now, and nothing of what it knew before: with an empty
+    /// snapshot, its series are absent, which is truer than a number that stands still.
     pub fn refresh(&self, snapshot: &Snapshot) {
         let _together = self.together();
         let it = &self.families;
-        it.cancellations.reset();
-        it.holds.reset();
-        it.paused.reset();
+        for family in [
+            &it.cancellations,
+            &it.holds,
+            &it.paused,
+            &it.next_due,
+            &it.oldest_unknown,
+            &it.limit_used,
+        ] {
+            family.reset();
+        }
         for provider in &snapshot.providers {
             self.refresh_provider(provider, snapshot);
         }
@@ -411,10 +426,14 @@ impl Metrics {
         it.paused
             .with_label_values(&[name])
             .set(f64::from(u8::from(paused)));
-        let next_due = snapshot.next_due.get(provider).copied();
-        set_or_drop(&it.next_due, provider, next_due);
-        let oldest = snapshot.oldest_unknown.get(provider).copied();
-        set_or_drop(&it.oldest_unknown, provider, oldest);
+        if let Some(at) = snapshot.next_due.get(provider) {
+            it.next_due.with_label_values(&[name]).set(seconds(*at));
+        }
+        if let Some(at) = snapshot.oldest_unknown.get(provider) {
+            it.oldest_unknown
+                .with_label_values(&[name])
+                .set(seconds(*at));
+        }
     }
 
     /// Everything, in Prometheus' text format ([`CONTENT_TYPE`]).
@@ -453,16 +472,6 @@ fn seconds(at: DateTime<Utc>) -> f64 {
 
 fn count(number: u64) -> f64 {
     number as f64
-}
-
-/// A time that is not known is not exported: 0 would read as 1970 and raise alarms.
-fn set_or_drop(family: &GaugeVec, provider: &ProviderName, at: Option<DateTime<Utc>>) {
-    let name = provider.as_str();
-    match at {
-        Some(at) => family.with_label_values(&[name]).set(seconds(at)),
-        // An error says that it was not exported before.
-        None => drop(family.remove_label_values(&[name])),
-    }
 }
 
 /// Ends every series of one provider.

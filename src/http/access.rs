@@ -94,14 +94,9 @@ pub fn too_large() -> Problem {
 }
 
 /// Answers only to names that are ours.
-pub async fn host(
-    State(edge): Caller,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    let asked = asked_host(&request).ok_or_else(|| {
-        misdirected("the request names no single valid host".to_owned())
-    })?;
+pub async fn host(State(edge): Caller, request: Request, next: Next) -> Result<Response, Problem> {
+    let asked = asked_host(&request)
+        .ok_or_else(|| misdirected("the request names no single valid host".to_owned()))?;
     if edge.answers_to(asked.host()) {
         return Ok(next.run(request).await);
     }
@@ -176,11 +171,7 @@ pub async fn reader(
 }
 
 /// Commands: with `admin_token` as Bearer, and never for a page of somebody else.
-pub async fn admin(
-    State(edge): Caller,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
+pub async fn admin(State(edge): Caller, request: Request, next: Next) -> Result<Response, Problem> {
     if let Some(origin) = foreign_origin(&request) {
         return Err(Problem::forbidden(format!(
             "a page of `{origin}` asked for this; commands are not taken from other sites"
@@ -195,7 +186,10 @@ pub async fn admin(
     if bearer(request.headers()).is_some_and(|shown| same(&shown, expected)) {
         return Ok(next.run(request).await);
     }
-    tracing::warn!(path = request.uri().path(), "refused a command without the admin token");
+    tracing::warn!(
+        path = request.uri().path(),
+        "refused a command without the admin token"
+    );
     Err(Problem::unauthorized(
         r#"Bearer realm="lapsed""#,
         "show the `admin_token`: `Authorization: Bearer …`",
