@@ -1,19 +1,28 @@
 //! How times, numbers and values look on the page.
 
-use chrono::{DateTime, Utc};
-use minijinja::Value;
+use chrono::{DateTime, SecondsFormat, Utc};
 use minijinja::value::ValueKind;
+use minijinja::{HtmlEscape, Value};
 
 /// `{{ at | moment(now) }}`: a time in UTC and how far away it is; a dash where there is none.
 pub fn moment(at: &Value, now: &Value) -> Value {
+    told(at, now, "%Y-%m-%d&nbsp;%H:%M")
+}
+
+/// `{{ at | exact(now) }}`: the same, with seconds.
+pub fn exact(at: &Value, now: &Value) -> Value {
+    told(at, now, "%Y-%m-%d&nbsp;%H:%M:%S")
+}
+
+fn told(at: &Value, now: &Value, form: &str) -> Value {
     let parse = |value: &Value| value.as_str()?.parse::<DateTime<Utc>>().ok();
     let (Some(at), Some(now)) = (parse(at), parse(now)) else {
         return Value::from_safe_string(r#"<span class="none">–</span>"#.to_owned());
     };
     Value::from_safe_string(format!(
         r#"<time datetime="{}">{}</time> <span class="hint">{}</span>"#,
-        at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-        at.format("%Y-%m-%d&nbsp;%H:%M"),
+        at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        at.format(form),
         distance(at, now)
     ))
 }
@@ -48,6 +57,30 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// `{{ text | code }}`: escaped, with what stands between backticks set as code.
+pub fn code(text: &str) -> Value {
+    let mut html = String::new();
+    let mut pieces = text.split('`').peekable();
+    let mut inside = false;
+    while let Some(piece) = pieces.next() {
+        // A last backtick without a partner stays what it is.
+        if inside && pieces.peek().is_none() {
+            html.push('`');
+            html.push_str(&escaped(piece));
+        } else if inside {
+            html.push_str(&format!("<code>{}</code>", escaped(piece)));
+        } else {
+            html.push_str(&escaped(piece));
+        }
+        inside = !inside;
+    }
+    Value::from_safe_string(html)
+}
+
+fn escaped(text: &str) -> String {
+    HtmlEscape(text).to_string()
+}
+
 /// `{{ value | plain }}`: a value of the terms on one line, without the marks of JSON.
 pub fn plain(value: &Value) -> String {
     match value.kind() {
@@ -76,6 +109,16 @@ mod tests {
         assert_eq!(after(300), "in 5 min");
         assert_eq!(after(-3 * 3600), "3 h ago");
         assert_eq!(after(3 * 86_400), "in 3 days");
+    }
+
+    #[test]
+    fn code_is_marked_and_everything_is_escaped() {
+        let html = |text| code(text).to_string();
+        assert_eq!(
+            html("run `a <b>` & go"),
+            "run <code>a &lt;b&gt;</code> &amp; go"
+        );
+        assert_eq!(html("one ` alone <i>"), "one ` alone &lt;i&gt;");
     }
 
     #[test]

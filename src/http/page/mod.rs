@@ -38,8 +38,10 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_fuel(Some(FUEL));
     environment.add_filter("moment", form::moment);
+    environment.add_filter("exact", form::exact);
     environment.add_filter("count", form::count);
     environment.add_filter("plain", form::plain);
+    environment.add_filter("code", form::code);
     for (name, text) in [
         ("layout.html", include_str!("layout.html")),
         ("parts.html", include_str!("parts.html")),

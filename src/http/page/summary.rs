@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::model::hold::HoldReason;
 use crate::model::standing::State;
 use crate::reconcile::live::SourceState;
-use crate::reconcile::report::StatusReport;
+use crate::reconcile::report::{GateReport, StatusReport};
 
 use super::form;
 
@@ -164,12 +164,12 @@ pub fn of_status(status: &StatusReport) -> Vec<Point> {
 
 /// What is closed at the providers, each gate once for all that it closes.
 fn gates(status: &StatusReport) -> Vec<Point> {
-    let mut closed: BTreeMap<(HoldReason, &str), Vec<&str>> = BTreeMap::new();
+    let mut closed: BTreeMap<(HoldReason, String), Vec<&str>> = BTreeMap::new();
     for provider in &status.providers {
         for gate in &provider.gates {
             if gate.reason != HoldReason::LedgerDoubt {
                 closed
-                    .entry((gate.reason, &gate.detail))
+                    .entry((gate.reason, detail(gate)))
                     .or_default()
                     .push(provider.provider.as_str());
             }
@@ -181,7 +181,21 @@ fn gates(status: &StatusReport) -> Vec<Point> {
         .collect()
 }
 
-fn gate(reason: HoldReason, detail: &str, names: &str) -> Point {
+/// Why a gate is closed, and when it may open by itself where the words do not say so.
+fn detail(gate: &GateReport) -> String {
+    match (gate.reason, gate.opens_at) {
+        (HoldReason::Credentials | HoldReason::ProviderStopped, Some(at)) => {
+            format!(
+                "{}; tried again at {}",
+                gate.detail,
+                at.format("%H:%M:%S UTC")
+            )
+        }
+        _ => gate.detail.clone(),
+    }
+}
+
+fn gate(reason: HoldReason, detail: String, names: &str) -> Point {
     let what = match reason {
         HoldReason::AccountChanged => format!("{names} shows another account"),
         HoldReason::Credentials => format!("{names} does not accept the credentials"),
@@ -192,7 +206,7 @@ fn gate(reason: HoldReason, detail: &str, names: &str) -> Point {
         HoldReason::Limit => format!("a limit is used up for {names}"),
         other => format!("{names}: {other}"),
     };
-    let details = vec![detail.to_owned()];
+    let details = vec![detail];
     match reason {
         HoldReason::Paused | HoldReason::Frozen | HoldReason::Limit => {
             Point::look(what, details, reason.cure())

@@ -113,15 +113,15 @@ struct Story {
     id: String,
     again: u32,
     kind: String,
-    /// Of a settlement: the state that it led to.
-    state: Option<State>,
+    /// Of a settlement: the state that it led to, and its note.
+    settled: Option<(State, String)>,
     text: String,
 }
 
 impl Story {
     fn of(recorded: &Recorded) -> Self {
-        let state = match &recorded.event {
-            Some(Event::Settled { as_, .. }) => Some(as_.state()),
+        let settled = match &recorded.event {
+            Some(Event::Settled { as_, note, .. }) => Some((as_.state(), note.clone())),
             _ => None,
         };
         Self {
@@ -131,7 +131,7 @@ impl Story {
             id: recorded.key.id.to_string(),
             again: recorded.key.again,
             kind: recorded.kind.replace('_', " "),
-            state,
+            settled,
             text: story::sentence(recorded),
         }
     }
@@ -229,7 +229,7 @@ async fn read_board(app: &App, standpoint: &Standpoint) -> Result<Board, LedgerE
             .take(SHOWN)
             .collect(),
         done: stories()
-            .filter(|it| it.state.is_some())
+            .filter(|it| it.settled.is_some())
             .take(SHOWN)
             .collect(),
         events: stories().take(SHOWN * 2).collect(),
@@ -274,8 +274,13 @@ fn held(status: &StatusReport, stored: Vec<ItemReport>, ahead: &[ItemReport]) ->
     }
     let mut items: BTreeMap<HoldReason, Vec<ItemReport>> = BTreeMap::new();
     for item in stored.into_iter().chain(ahead.iter().cloned()) {
-        if let Some(hold) = &item.hold {
-            let of_reason = items.entry(hold.reason).or_default();
+        // A closed gate names the hold of an item, where the tally counts it under its own.
+        let counted = item.hold.as_ref().and_then(|hold| {
+            let mut reasons = std::iter::once(&hold.reason).chain(&hold.also);
+            reasons.find(|reason| counts.contains_key(reason)).copied()
+        });
+        if let Some(reason) = counted {
+            let of_reason = items.entry(reason).or_default();
             if of_reason.len() < SHOWN_OF_A_HOLD {
                 of_reason.push(item);
             }
