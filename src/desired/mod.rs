@@ -7,6 +7,18 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::model::terms::Wanted;
+use crate::yaml::{self, Fault, Mark, Node};
+
+mod items;
+mod policies;
+mod providers;
+mod raw;
+mod schema;
+mod settings;
+mod times;
+mod words;
+
+pub use self::schema::schema;
 
 /// One file as it was read: its name as people see it, and its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -27,19 +39,6 @@ pub struct Input<'a> {
     /// Pattern and path of what a pattern reached outside the main file's folder (through a
     /// symlink): an error each, at the pattern's place.
     pub outside: Vec<(String, String)>,
-}
-
-/// The include patterns of a main file, without judging the rest of it; none where it cannot
-/// be read at all.
-pub fn includes(main: &[u8]) -> Vec<String> {
-    let _ = main;
-    Vec::new()
-}
-
-/// Reads everything, or tells everything that is wrong with it.
-pub fn read(input: &Input<'_>) -> Result<Manifest, Vec<Problem>> {
-    let _ = input;
-    Err(Vec::new())
 }
 
 /// A file that is whole and valid: how to run, and what is wanted.
@@ -73,9 +72,151 @@ pub struct Problem {
 impl Problem {
     /// `file:line:column: message`.
     pub fn line(&self) -> String {
-        format!(
-            "{}:{}:{}: {}",
-            self.file, self.line, self.column, self.message
-        )
+        let Self {
+            file,
+            line,
+            column,
+            message,
+            ..
+        } = self;
+        format!("{file}:{line}:{column}: {message}")
+    }
+}
+
+/// The include patterns of a main file, without judging the rest of it; none where it cannot
+/// be read at all.
+pub fn includes(main: &[u8]) -> Vec<String> {
+    let Ok(document) = yaml::parse(main) else {
+        return Vec::new();
+    };
+    let patterns = document.root.get("include").map(Node::values);
+    patterns
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|pattern| pattern.text().map(str::to_owned))
+        .collect()
+}
+
+/// Reads everything, or tells everything that is wrong with it.
+///
+/// # Errors
+/// Every problem of every file.
+pub fn read(input: &Input<'_>) -> Result<Manifest, Vec<Problem>> {
+    let Some((main, included)) = input.files.split_first() else {
+        return Err(Vec::new());
+    };
+    let mut told = Told::default();
+    let mut reader = told.of(main.name);
+    let document = match yaml::parse(main.bytes) {
+        Ok(document) => Some(document),
+        Err(faults) => {
+            reader.faults(faults);
+            None
+        }
+    };
+    let settings = document
+        .as_ref()
+        .and_then(|document| settings::read(&document.root, input, &mut told.of(main.name)));
+    // A file that is wrong in itself is told as such even when the main file is too.
+    let others: Vec<_> = included
+        .iter()
+        .filter_map(|file| items::included(*file, &mut told.of(file.name)))
+        .collect();
+    let Some((document, settings)) = document.zip(settings) else {
+        return Err(told.sorted());
+    };
+    let wanted = items::read_all(main.name, &document.root, others, &settings, &mut told);
+    if !told.problems.is_empty() {
+        return Err(told.sorted());
+    }
+    Ok(Manifest {
+        config: settings.config,
+        wanted,
+        warnings: told.warnings,
+        end_mark: document.end_mark,
+    })
+}
+
+/// What a new file begins as: `lapsed init` writes it.
+pub const fn starter() -> &'static str {
+    include_str!("starter.yaml")
+}
+
+/// Problems and warnings, as they are found.
+#[derive(Debug, Default)]
+struct Told {
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Told {
+    fn of<'t>(&'t mut self, file: &'t str) -> Teller<'t> {
+        Teller { told: self, file }
+    }
+
+    /// In the order of the files and lines.
+    fn sorted(mut self) -> Vec<Problem> {
+        let mut order: Vec<String> = Vec::new();
+        for problem in &self.problems {
+            if !order.contains(&problem.file) {
+                order.push(problem.file.clone());
+            }
+        }
+        let rank = |file: &str| order.iter().position(|it| it == file);
+        self.problems
+            .sort_by_key(|problem| (rank(&problem.file), problem.line, problem.column));
+        self.problems.dedup();
+        self.problems
+    }
+}
+
+/// Tells problems of one file.
+struct Teller<'t> {
+    told: &'t mut Told,
+    file: &'t str,
+}
+
+impl Teller<'_> {
+    fn problem(&mut self, mark: Mark, code: &'static str, message: impl Into<String>) {
+        let problem = self.made(mark, code, message.into());
+        self.told.problems.push(problem);
+    }
+
+    fn warning(&mut self, mark: Mark, code: &'static str, message: impl Into<String>) {
+        let warning = self.made(mark, code, message.into());
+        self.told.warnings.push(warning);
+    }
+
+    fn faults(&mut self, faults: Vec<Fault>) {
+        for fault in faults {
+            self.problem(fault.mark, fault.code, fault.message);
+        }
+    }
+
+    fn made(&self, mark: Mark, code: &'static str, message: String) -> Problem {
+        Problem {
+            file: self.file.to_owned(),
+            line: mark.line,
+            column: mark.column,
+            code,
+            message,
+        }
+    }
+
+    /// Takes a value, or tells at a place what is wrong with it.
+    fn take<T>(
+        &mut self,
+        mark: Mark,
+        code: &'static str,
+        key: &str,
+        result: Result<T, String>,
+    ) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.problem(mark, code, format!("`{key}`: {why}"));
+                None
+            }
+        }
     }
 }

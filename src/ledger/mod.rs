@@ -30,7 +30,7 @@ use self::intent::Intent;
 
 pub mod chain;
 pub mod intent;
-// pub mod sqlite;
+pub mod sqlite;
 
 /// What every operation gives.
 pub type Reply<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;

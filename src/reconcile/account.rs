@@ -41,10 +41,9 @@ pub async fn bind(tools: &Tools, party: &Party, in_force: &InForce) -> Result<bo
         }
     };
     tools.metrics.provider_up(name, true);
-    let sign = Sign::Read {
-        skew: party.reader.clock_skew(),
-    };
-    let mut after = health::after(&before, &sign, now, stop_after);
+    // That the account is told shows nothing of reading or cancelling: a stop stays until its
+    // trial.
+    let mut after = before.clone();
     let shared = tools
         .ledger
         .names_of_account(party.config.kind(), account.clone())

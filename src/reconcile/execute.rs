@@ -183,32 +183,35 @@ impl Pass<'_> {
     ) -> Result<(), LedgerError> {
         let now = self.now();
         let freed = freed(&request, &BTreeSet::new());
-        let Some(admission) = admission else {
-            let mut change = Change::to(&request, now);
-            let observes = self.observes();
-            // Nothing is left to learn in observe mode; outside it, what was held before its
-            // look takes its turn at the next pass.
-            change.idle_looks = if observes && freed.is_empty() {
+        let mut change = Change::to(&request, now);
+        change.look = Some(look.clone());
+        if self.observes() {
+            // Nothing is left to learn, but that it may change.
+            change.idle_looks = if freed.is_empty() {
                 request.idle_looks + 1
             } else {
                 0
             };
-            let wait = if observes {
-                backoff::hold(change.idle_looks)
-            } else {
-                std::time::Duration::ZERO
-            };
-            change.wake_at = Some(Some(now + wait));
+            change.wake_at = Some(Some(now + backoff::hold(change.idle_looks)));
             change.events = freed;
-            change.look = Some(look);
             return self.record(&request, change).await.map(drop);
-        };
+        }
         let request = if freed.is_empty() {
             request
         } else {
-            let mut change = Change::to(&request, now);
+            change.idle_looks = 0;
+            change.wake_at = Some(Some(now));
             change.events = freed;
             self.record(&request, change).await?
+        };
+        let admission = match admission {
+            Some(admission) => admission,
+            // It was held, and nobody could know that its look would free it.
+            None => match self.admission(&request).await {
+                Ok(Some(admission)) => admission,
+                Ok(None) => return Ok(()),
+                Err(error) => return self.look_failed(&request, error).await,
+            },
         };
         let assumed = Assumed {
             revision: self.in_force.number,

@@ -1,0 +1,475 @@
+//! Accepting a revision: comparing, storing as *accepting*, taking the items in, closing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::rows::{self, Late, Stored};
+use super::{Tx, millis};
+use crate::ledger::chain::GENESIS;
+use crate::ledger::{Comparison, Gone, Incoming, LedgerError, NewRevision, Revision};
+use crate::model::hold::HoldReason;
+use crate::model::ids::ProviderName;
+use crate::model::request::Request;
+use crate::model::standing::{Event, Phase, Standing};
+
+/// The revision in a status, if there is one.
+pub(super) fn revision(conn: &Connection, status: &str) -> Result<Option<Revision>, LedgerError> {
+    let found: Option<(i64, String, Option<String>, i64, String, String)> = conn
+        .prepare_cached(
+            "SELECT number, digest, commit_id, accepted_at, files, verdict
+             FROM revisions WHERE status = ?1",
+        )?
+        .query_row([status], |row| {
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+                row.get(5)?,
+            ))
+        })
+        .optional()?;
+    let Some((number, digest, commit, accepted_at, files, verdict)) = found else {
+        return Ok(None);
+    };
+    Ok(Some(Revision {
+        number,
+        digest,
+        commit,
+        accepted_at: rows::instant(accepted_at),
+        files: serde_json::from_str(&files)?,
+        verdict: serde_json::from_str(&verdict)?,
+    }))
+}
+
+/// How items compare with what is remembered.
+pub(super) fn compare(conn: &Connection, items: &[Incoming]) -> Result<Comparison, LedgerError> {
+    let mut comparison = Comparison::default();
+    let mut known = conn.prepare_cached(
+        "SELECT state, lane, terms_digest, holds FROM requests
+         WHERE provider = ?1 AND subscription = ?2 AND again = ?3",
+    )?;
+    for item in items {
+        let key = &item.wanted.key;
+        let found: Option<(String, Option<i64>, String, String)> = known
+            .query_row(
+                params![key.provider.as_str(), key.id.as_str(), key.again],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            )
+            .optional()?;
+        let count = |counts: &mut BTreeMap<ProviderName, u64>| {
+            *counts.entry(key.provider.clone()).or_default() += 1;
+        };
+        match found {
+            None => count(&mut comparison.new),
+            Some((state, None, ..)) if state == "withdrawn" => count(&mut comparison.new),
+            Some((_, None, ..)) => comparison.finished += 1,
+            Some((_, Some(_), digest, holds)) => {
+                if !holds.contains(",removal,") {
+                    count(&mut comparison.kept);
+                }
+                if digest == item.wanted.terms.digest() {
+                    comparison.same += 1;
+                } else {
+                    comparison.changed += 1;
+                }
+            }
+        }
+    }
+    Ok(comparison)
+}
+
+/// Unfinished requests by provider, those held as `removal` aside.
+pub(super) fn open_by_provider(
+    conn: &Connection,
+) -> Result<BTreeMap<ProviderName, u64>, LedgerError> {
+    let mut rows = conn.prepare_cached(
+        "SELECT provider, count(*) FROM requests
+         WHERE lane IS NOT NULL AND holds NOT LIKE '%,removal,%' GROUP BY provider",
+    )?;
+    let counts = rows.query_map([], |row| {
+        Ok((rows::provider_name(row, 0)?, rows::count(row, 1)?))
+    })?;
+    Ok(counts.collect::<rusqlite::Result<_>>()?)
+}
+
+impl Tx<'_> {
+    pub(super) fn begin_revision(&self, revision: &NewRevision) -> Result<i64, LedgerError> {
+        self.conn.execute(
+            "UPDATE revisions SET status = 'past' WHERE status = 'accepting'",
+            [],
+        )?;
+        self.conn.execute(
+            "INSERT INTO revisions (digest, commit_id, accepted_at, files, verdict, status)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'accepting')",
+            params![
+                revision.digest,
+                revision.commit,
+                millis(revision.at),
+                serde_json::to_string(&revision.files)?,
+                serde_json::to_string(&revision.verdict)?
+            ],
+        )?;
+        Ok(self.conn.last_insert_rowid())
+    }
+
+    /// The digest of a revision that is being accepted.
+    fn accepting(&self, number: i64) -> Result<String, LedgerError> {
+        Ok(self
+            .conn
+            .prepare_cached("SELECT digest FROM revisions WHERE number = ?1")?
+            .query_row([number], |row| row.get(0))?)
+    }
+
+    pub(super) fn take_in(
+        &mut self,
+        number: i64,
+        items: &[Incoming],
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let revision = self.accepting(number)?;
+        for item in items {
+            match rows::find(self.conn, &item.wanted.key)? {
+                None => self.insert(number, &revision, item, at)?,
+                Some(stored) => self.meet(stored, number, &revision, item, at)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        number: i64,
+        revision: &str,
+        item: &Incoming,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let holds = new_holds(item);
+        let event = Event::Accepted {
+            revision: revision.to_owned(),
+            terms: item.wanted.terms.digest(),
+            origin: item.wanted.place.to_string(),
+            holds: holds.keys().copied().collect(),
+        };
+        let key = &item.wanted.key;
+        self.conn
+            .prepare_cached(
+                "INSERT INTO requests (version, provider, subscription, again, kind, state,
+                   standing, holds, terms, terms_digest, file, line, last_line, revision, seen,
+                   hold_details, idle_looks, created_at, changed_at, chain)
+                 VALUES (0, ?1, ?2, ?3, ?4, '', '', '', '', '', '', 0, 0, '', ?5, '{}', 0, ?6, ?6, ?7)",
+            )?
+            .execute(params![
+                key.provider.as_str(),
+                key.id.as_str(),
+                key.again,
+                item.kind.as_str(),
+                number,
+                millis(at),
+                GENESIS.as_slice()
+            ])?;
+        let mut stored = Stored {
+            request: Request {
+                row: self.conn.last_insert_rowid(),
+                version: 0,
+                key: key.clone(),
+                kind: item.kind,
+                terms: item.wanted.terms.clone(),
+                place: item.wanted.place.clone(),
+                revision: revision.to_owned(),
+                standing: Standing::first(&event)?,
+                due_at: None,
+                deadline_at: None,
+                wake_at: None,
+                look: None,
+                doubt: None,
+                held_since: (!holds.is_empty()).then_some(at),
+                hold_details: BTreeMap::new(),
+                idle_looks: 0,
+                note: None,
+                created_at: at,
+                changed_at: at,
+            },
+            seen: number,
+            late: None,
+            chain: GENESIS,
+        };
+        self.append(&mut stored, &event, at)?;
+        plan_afresh(&mut stored, item, holds, revision);
+        self.store(&mut stored, at)
+    }
+
+    /// An item whose request is remembered.
+    fn meet(
+        &mut self,
+        mut stored: Stored,
+        number: i64,
+        revision: &str,
+        item: &Incoming,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        stored.seen = number;
+        let standing = &stored.request.standing;
+        let same_terms = stored.request.terms.digest() == item.wanted.terms.digest();
+        match standing.phase {
+            Phase::Settled(_) => {}
+            Phase::Withdrawn => {
+                let holds = new_holds(item);
+                let event = revived(item, revision, &holds);
+                self.happen(&mut stored, &event, at)?;
+                plan_afresh(&mut stored, item, holds, revision);
+            }
+            Phase::Waiting | Phase::Retrying if same_terms => {
+                self.line_is_back(&mut stored, at)?;
+                stored.request.place = item.wanted.place.clone();
+                // Where a value came from may have changed without changing what happens.
+                stored.request.terms = item.wanted.terms.clone();
+            }
+            Phase::Waiting | Phase::Retrying => {
+                let mut holds = item.holds.clone();
+                // An edit is no approval.
+                if let Some(detail) = stored.request.hold_details.get(&HoldReason::Approval) {
+                    holds.insert(HoldReason::Approval, detail.clone());
+                }
+                let event = Event::Replanned {
+                    revision: revision.to_owned(),
+                    terms: item.wanted.terms.digest(),
+                    origin: item.wanted.place.to_string(),
+                    holds: holds.keys().copied().collect(),
+                };
+                self.happen(&mut stored, &event, at)?;
+                plan_afresh(&mut stored, item, holds, revision);
+            }
+            Phase::Sending | Phase::Unknown | Phase::Ending => {
+                if !standing.wanted {
+                    let event = revived(item, revision, &BTreeMap::new());
+                    self.happen(&mut stored, &event, at)?;
+                }
+                if same_terms {
+                    stored.late = None;
+                } else {
+                    self.too_late(&mut stored, item, revision, at)?;
+                }
+            }
+        }
+        self.store(&mut stored, at)
+    }
+
+    fn line_is_back(&mut self, stored: &mut Stored, at: DateTime<Utc>) -> Result<(), LedgerError> {
+        if stored.request.standing.holds.contains(&HoldReason::Removal) {
+            let event = Event::Freed {
+                reason: HoldReason::Removal,
+            };
+            self.happen(stored, &event, at)?;
+            stored.request.wake_at = resume(&stored.request);
+        }
+        Ok(())
+    }
+
+    fn too_late(
+        &mut self,
+        stored: &mut Stored,
+        item: &Incoming,
+        revision: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let known = stored
+            .late
+            .as_ref()
+            .is_some_and(|late| late.wanted.terms.digest() == item.wanted.terms.digest());
+        if !known {
+            self.happen(
+                stored,
+                &Event::TooLate {
+                    revision: revision.to_owned(),
+                },
+                at,
+            )?;
+        }
+        stored.late = Some(Late::of(item, revision));
+        Ok(())
+    }
+
+    pub(super) fn finish_revision(
+        &mut self,
+        number: i64,
+        gone: &Gone,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let revision = self.accepting(number)?;
+        let missing: Vec<i64> = self
+            .conn
+            .prepare_cached("SELECT id FROM requests WHERE lane IS NOT NULL AND seen <> ?1")?
+            .query_map([number], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        for row in missing {
+            self.line_is_gone(row, &revision, gone, at)?;
+        }
+        self.conn.execute(
+            "UPDATE revisions SET status = 'past' WHERE status = 'current'",
+            [],
+        )?;
+        self.conn.execute(
+            "UPDATE revisions SET status = 'current' WHERE number = ?1",
+            [number],
+        )?;
+        Ok(())
+    }
+
+    fn line_is_gone(
+        &mut self,
+        row: i64,
+        revision: &str,
+        gone: &Gone,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let mut stored = rows::load(self.conn, row)?;
+        let standing = &stored.request.standing;
+        if !standing.wanted || standing.holds.contains(&HoldReason::Removal) {
+            return Ok(());
+        }
+        let held = standing.plannable() && gone.held_at.contains(&stored.request.key.provider);
+        let event = if held {
+            Event::Held {
+                reason: HoldReason::Removal,
+                detail: "its line vanished together with many others".to_owned(),
+            }
+        } else {
+            Event::Withdrawn {
+                revision: revision.to_owned(),
+            }
+        };
+        self.happen(&mut stored, &event, at)?;
+        if held {
+            stored.request.wake_at = None;
+        }
+        self.store(&mut stored, at)
+    }
+
+    /// Takes up the terms that came while an attempt was in flight, which is now known to have
+    /// had no effect.
+    pub(super) fn take_up_late(
+        &mut self,
+        stored: &mut Stored,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let Some(late) = stored.late.take() else {
+            return Ok(());
+        };
+        if !stored.request.standing.plannable() {
+            return Ok(());
+        }
+        let item = Incoming {
+            wanted: late.wanted,
+            kind: stored.request.kind,
+            due_at: late.due_at.map(rows::instant),
+            wake_at: late.wake_at.map(rows::instant),
+            holds_if_new: BTreeMap::new(),
+            holds: late.holds.clone(),
+        };
+        let event = Event::Replanned {
+            revision: late.revision.clone(),
+            terms: item.wanted.terms.digest(),
+            origin: item.wanted.place.to_string(),
+            holds: late.holds.keys().copied().collect(),
+        };
+        self.happen(stored, &event, at)?;
+        plan_afresh(stored, &item, late.holds, &late.revision);
+        Ok(())
+    }
+
+    pub(super) fn mark_stale(
+        &mut self,
+        rows: &BTreeSet<i64>,
+        at: DateTime<Utc>,
+    ) -> Result<u64, LedgerError> {
+        let marked: Vec<i64> = self
+            .conn
+            .prepare("SELECT id FROM requests WHERE holds LIKE '%,config_stale,%'")?
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut changed = 0;
+        for row in marked.iter().filter(|row| !rows.contains(row)) {
+            let mut stored = rows::load(self.conn, *row)?;
+            self.happen(
+                &mut stored,
+                &Event::Freed {
+                    reason: HoldReason::ConfigStale,
+                },
+                at,
+            )?;
+            stored.request.wake_at = resume(&stored.request);
+            self.store(&mut stored, at)?;
+            changed += 1;
+        }
+        for row in rows {
+            let mut stored = rows::load(self.conn, *row)?;
+            let standing = &stored.request.standing;
+            if !standing.plannable() || standing.holds.contains(&HoldReason::ConfigStale) {
+                continue;
+            }
+            let event = Event::Held {
+                reason: HoldReason::ConfigStale,
+                detail: "the newest text of the file is not valid and lacks these lines".to_owned(),
+            };
+            self.happen(&mut stored, &event, at)?;
+            stored.request.wake_at = None;
+            self.store(&mut stored, at)?;
+            changed += 1;
+        }
+        Ok(changed)
+    }
+}
+
+fn new_holds(item: &Incoming) -> BTreeMap<HoldReason, String> {
+    let mut holds = item.holds.clone();
+    holds.extend(
+        item.holds_if_new
+            .iter()
+            .map(|(reason, detail)| (*reason, detail.clone())),
+    );
+    holds
+}
+
+fn revived(item: &Incoming, revision: &str, holds: &BTreeMap<HoldReason, String>) -> Event {
+    Event::Revived {
+        revision: revision.to_owned(),
+        terms: item.wanted.terms.digest(),
+        origin: item.wanted.place.to_string(),
+        holds: holds.keys().copied().collect(),
+    }
+}
+
+/// Gives a request new terms, and its first look.
+fn plan_afresh(
+    stored: &mut Stored,
+    item: &Incoming,
+    holds: BTreeMap<HoldReason, String>,
+    revision: &str,
+) {
+    let request = &mut stored.request;
+    request.terms = item.wanted.terms.clone();
+    request.place = item.wanted.place.clone();
+    request.revision = revision.to_owned();
+    request.due_at = item.due_at;
+    request.wake_at = if holds.is_empty() { item.wake_at } else { None };
+    request.hold_details = holds;
+    request.idle_looks = 0;
+}
+
+/// When a pass takes a request again once nothing holds it.
+pub(super) fn resume(request: &Request) -> Option<DateTime<Utc>> {
+    let free = request
+        .standing
+        .holds
+        .iter()
+        .all(|reason| reason.from_look());
+    if request.standing.plannable() && free {
+        request.due_at
+    } else {
+        None
+    }
+}

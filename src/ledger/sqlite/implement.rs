@@ -1,0 +1,160 @@
+//! The trait, each operation in a line.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::{SqliteLedger, accept, memory, open, queue, report, rows, verify};
+use crate::ledger::intent::Intent;
+use crate::ledger::{
+    Change, Claim, Comparison, EventQuery, Gone, Head, Identity, Incoming, Intended, Ledger,
+    NewRevision, NotIntended, Page, Pauses, Posted, ProviderMemory, Recorded, Reply, Revision,
+    Tally, Used, Verification,
+};
+use crate::model::ids::{Key, ProviderName, SubscriptionId};
+use crate::model::provider::ProviderKind;
+use crate::model::request::Request;
+use crate::model::terms::Place;
+
+impl Ledger for SqliteLedger {
+    fn identity(&self) -> Reply<'_, Identity> {
+        self.read(|conn| {
+            Ok(Identity {
+                ledger_id: open::meta(conn, "ledger_id")?.unwrap_or_default(),
+                doubt: open::meta(conn, "doubt")?,
+            })
+        })
+    }
+
+    fn trust(&self, by: String, at: DateTime<Utc>) -> Reply<'_, ()> {
+        self.write(move |tx| tx.trust(&by, at))
+    }
+
+    fn current(&self) -> Reply<'_, Option<Revision>> {
+        self.read(|conn| accept::revision(conn, "current"))
+    }
+
+    fn accepting(&self) -> Reply<'_, Option<Revision>> {
+        self.read(|conn| accept::revision(conn, "accepting"))
+    }
+
+    fn compare(&self, items: Vec<Incoming>) -> Reply<'_, Comparison> {
+        self.read(move |conn| accept::compare(conn, &items))
+    }
+
+    fn open_by_provider(&self) -> Reply<'_, BTreeMap<ProviderName, u64>> {
+        self.read(accept::open_by_provider)
+    }
+
+    fn begin_revision(&self, revision: NewRevision) -> Reply<'_, i64> {
+        self.write(move |tx| tx.begin_revision(&revision))
+    }
+
+    fn take_in(&self, number: i64, items: Vec<Incoming>, at: DateTime<Utc>) -> Reply<'_, ()> {
+        self.write(move |tx| tx.take_in(number, &items, at))
+    }
+
+    fn finish_revision(&self, number: i64, gone: Gone, at: DateTime<Utc>) -> Reply<'_, ()> {
+        self.write(move |tx| tx.finish_revision(number, &gone, at))
+    }
+
+    fn rename_provider(&self, from: ProviderName, to: ProviderName) -> Reply<'_, u64> {
+        self.write(move |tx| tx.rename_provider(&from, &to))
+    }
+
+    fn claim(&self, claim: Claim) -> Reply<'_, Vec<Request>> {
+        self.read(move |conn| queue::claim(conn, &claim))
+    }
+
+    fn record(&self, change: Change) -> Reply<'_, Request> {
+        self.write(move |tx| tx.record(&change))
+    }
+
+    fn intend(&self, intended: Intended) -> Reply<'_, Result<(Intent, Request), NotIntended>> {
+        self.write(move |tx| tx.intend(&intended))
+    }
+
+    fn next_wake(&self, provider: ProviderName) -> Reply<'_, Option<DateTime<Utc>>> {
+        self.read(move |conn| queue::next_wake(conn, &provider))
+    }
+
+    fn interrupt_all(&self, at: DateTime<Utc>) -> Reply<'_, u64> {
+        self.write(move |tx| tx.interrupt_all(at))
+    }
+
+    fn wake_held(&self, provider: ProviderName, at: DateTime<Utc>) -> Reply<'_, u64> {
+        self.write(move |tx| tx.wake_held(&provider, at))
+    }
+
+    fn mark_stale(&self, rows: Vec<i64>, at: DateTime<Utc>) -> Reply<'_, u64> {
+        self.write(move |tx| tx.mark_stale(&rows.into_iter().collect(), at))
+    }
+
+    fn provider(&self, name: ProviderName) -> Reply<'_, ProviderMemory> {
+        self.read(move |conn| memory::provider(conn, &name))
+    }
+
+    fn remember(&self, name: ProviderName, memory: ProviderMemory) -> Reply<'_, ()> {
+        self.write(move |tx| tx.remember(&name, &memory))
+    }
+
+    fn names_of_account(
+        &self,
+        kind: ProviderKind,
+        account: String,
+    ) -> Reply<'_, Vec<ProviderName>> {
+        self.read(move |conn| memory::names_of_account(conn, kind, &account))
+    }
+
+    fn pauses(&self) -> Reply<'_, Pauses> {
+        self.read(memory::pauses)
+    }
+
+    fn post(&self, command: Posted) -> Reply<'_, i64> {
+        self.write(move |tx| tx.post(&command))
+    }
+
+    fn inbox(&self) -> Reply<'_, Vec<Posted>> {
+        self.read(memory::inbox)
+    }
+
+    fn apply(&self, command: Posted, at: DateTime<Utc>) -> Reply<'_, u64> {
+        self.write(move |tx| tx.apply(&command, at))
+    }
+
+    fn find(&self, key: Key) -> Reply<'_, Option<Request>> {
+        self.read(move |conn| Ok(rows::find(conn, &key)?.map(|stored| stored.request)))
+    }
+
+    fn find_all(&self, provider: ProviderName, id: SubscriptionId) -> Reply<'_, Vec<Request>> {
+        self.read(move |conn| report::find_all(conn, &provider, &id))
+    }
+
+    fn page(&self, page: Page) -> Reply<'_, Vec<Request>> {
+        self.read(move |conn| report::page(conn, &page))
+    }
+
+    fn open_places(&self) -> Reply<'_, Vec<(i64, Place)>> {
+        self.read(report::open_places)
+    }
+
+    fn tally(&self, now: DateTime<Utc>) -> Reply<'_, Tally> {
+        self.read(move |conn| report::tally(conn, now))
+    }
+
+    fn used(&self, now: DateTime<Utc>) -> Reply<'_, Used> {
+        self.read(move |conn| report::used(conn, now))
+    }
+
+    fn events(&self, query: EventQuery) -> Reply<'_, Vec<Recorded>> {
+        self.read(move |conn| report::events(conn, &query))
+    }
+
+    fn verify(&self) -> Reply<'_, Verification> {
+        self.read(verify::verify)
+    }
+
+    fn head(&self) -> Reply<'_, Head> {
+        self.read(|conn| Ok(open::head(conn)?))
+    }
+}

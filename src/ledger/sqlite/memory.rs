@@ -1,0 +1,239 @@
+//! What is remembered of providers, what is paused, and the inbox.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{Tx, millis, open, queue, rows};
+use crate::ledger::{Command, LedgerError, Pause, Pauses, Posted, ProviderMemory};
+use crate::model::ids::ProviderName;
+use crate::model::provider::ProviderKind;
+use crate::model::standing::Event;
+
+/// What stands for all providers in `pauses`; no provider can be called so.
+const ALL: &str = "*";
+
+pub(super) fn provider(
+    conn: &Connection,
+    name: &ProviderName,
+) -> Result<ProviderMemory, LedgerError> {
+    let found: Option<String> = conn
+        .prepare_cached("SELECT memory FROM providers WHERE name = ?1")?
+        .query_row([name.as_str()], |row| row.get(0))
+        .optional()?;
+    match found {
+        None => Ok(ProviderMemory::default()),
+        Some(text) => Ok(serde_json::from_str(&text)?),
+    }
+}
+
+pub(super) fn names_of_account(
+    conn: &Connection,
+    kind: ProviderKind,
+    account: &str,
+) -> Result<Vec<ProviderName>, LedgerError> {
+    let mut rows =
+        conn.prepare_cached("SELECT name FROM providers WHERE kind = ?1 AND account = ?2")?;
+    let names = rows.query_map([kind.as_str(), account], |row| rows::provider_name(row, 0))?;
+    Ok(names.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn pauses(conn: &Connection) -> Result<Pauses, LedgerError> {
+    let epoch = open::meta(conn, "pause_epoch")?.and_then(|text| text.parse().ok());
+    let mut pauses = Pauses {
+        epoch: epoch.unwrap_or_default(),
+        ..Pauses::default()
+    };
+    let mut rows = conn.prepare_cached("SELECT provider, since, by_whom, reason FROM pauses")?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let pause = Pause {
+            since: rows::instant(row.get(1)?),
+            by: row.get(2)?,
+            reason: row.get(3)?,
+        };
+        if row.get_ref(0)?.as_str().is_ok_and(|name| name == ALL) {
+            pauses.all = Some(pause);
+        } else {
+            pauses.providers.insert(rows::provider_name(row, 0)?, pause);
+        }
+    }
+    Ok(pauses)
+}
+
+pub(super) fn inbox(conn: &Connection) -> Result<Vec<Posted>, LedgerError> {
+    let mut rows = conn.prepare_cached(
+        "SELECT id, at, by_whom, reason, command FROM inbox WHERE applied_at IS NULL ORDER BY id",
+    )?;
+    let mut rows = rows.query([])?;
+    let mut inbox = Vec::new();
+    while let Some(row) = rows.next()? {
+        let command: String = row.get(4)?;
+        inbox.push(Posted {
+            number: row.get(0)?,
+            at: rows::instant(row.get(1)?),
+            by: row.get(2)?,
+            reason: row.get(3)?,
+            command: serde_json::from_str(&command)?,
+        });
+    }
+    Ok(inbox)
+}
+
+impl Tx<'_> {
+    pub(super) fn remember(
+        &self,
+        name: &ProviderName,
+        memory: &ProviderMemory,
+    ) -> Result<(), LedgerError> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO providers (name, kind, account, memory) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (name) DO UPDATE SET kind = excluded.kind,
+                   account = excluded.account, memory = excluded.memory",
+            )?
+            .execute(params![
+                name.as_str(),
+                memory.kind.map(ProviderKind::as_str),
+                memory.account,
+                serde_json::to_string(memory)?
+            ])?;
+        Ok(())
+    }
+
+    pub(super) fn post(&self, posted: &Posted) -> Result<i64, LedgerError> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO inbox (at, by_whom, reason, command) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![
+                millis(posted.at),
+                posted.by,
+                posted.reason,
+                serde_json::to_string(&posted.command)?
+            ])?;
+        Ok(self.conn.last_insert_rowid())
+    }
+
+    pub(super) fn apply(&mut self, posted: &Posted, at: DateTime<Utc>) -> Result<u64, LedgerError> {
+        let marked = self.conn.execute(
+            "UPDATE inbox SET applied_at = ?2 WHERE id = ?1 AND applied_at IS NULL",
+            params![posted.number, millis(at)],
+        )?;
+        if marked == 0 {
+            return Ok(0);
+        }
+        match &posted.command {
+            Command::Pause { provider } => self.pause(provider.as_ref(), posted),
+            Command::Resume { provider } => self.resume(provider.as_ref()),
+            Command::Reconcile { .. } => Ok(0),
+            Command::Retry {
+                provider,
+                id,
+                state,
+            } => {
+                let mut sql =
+                    "SELECT id FROM requests WHERE provider = ?1 AND state = ?2".to_owned();
+                if id.is_some() {
+                    sql.push_str(" AND subscription = ?3");
+                }
+                let mut values = vec![provider.as_str(), state.as_str()];
+                values.extend(id.as_ref().map(|id| id.as_str()));
+                let found: Vec<i64> = self
+                    .conn
+                    .prepare(&sql)?
+                    .query_map(rusqlite::params_from_iter(values), |row| row.get(0))?
+                    .collect::<rusqlite::Result<_>>()?;
+                for row in &found {
+                    let mut stored = rows::load(self.conn, *row)?;
+                    let event = Event::Retried {
+                        by: posted.by.clone(),
+                        reason: posted.reason.clone(),
+                    };
+                    self.happen(&mut stored, &event, at)?;
+                    stored.request.wake_at = Some(at);
+                    stored.request.idle_looks = 0;
+                    stored.request.note = None;
+                    self.store(&mut stored, at)?;
+                }
+                Ok(found.len() as u64)
+            }
+            Command::Trust => self.trust(&posted.by, at).map(|()| 1),
+        }
+    }
+
+    fn pause(&self, provider: Option<&ProviderName>, posted: &Posted) -> Result<u64, LedgerError> {
+        self.conn.execute(
+            "INSERT INTO pauses (provider, since, by_whom, reason) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (provider) DO UPDATE SET by_whom = excluded.by_whom, reason = excluded.reason",
+            params![
+                provider.map_or(ALL, ProviderName::as_str),
+                millis(posted.at),
+                posted.by,
+                posted.reason
+            ],
+        )?;
+        self.raise_epoch()
+    }
+
+    fn resume(&self, provider: Option<&ProviderName>) -> Result<u64, LedgerError> {
+        match provider {
+            Some(name) => self
+                .conn
+                .execute("DELETE FROM pauses WHERE provider = ?1", [name.as_str()])?,
+            None => self.conn.execute("DELETE FROM pauses", [])?,
+        };
+        self.raise_epoch()
+    }
+
+    fn raise_epoch(&self) -> Result<u64, LedgerError> {
+        self.conn.execute(
+            "UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'pause_epoch'",
+            [],
+        )?;
+        Ok(1)
+    }
+
+    pub(super) fn trust(&mut self, by: &str, at: DateTime<Utc>) -> Result<(), LedgerError> {
+        self.conn
+            .execute("DELETE FROM meta WHERE key = 'doubt'", [])?;
+        self.conn.execute(
+            "INSERT INTO meta (key, value) VALUES ('trusted', ?1)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [format!("{} by {by}", at.to_rfc3339())],
+        )?;
+        self.trusted = true;
+        Ok(())
+    }
+
+    pub(super) fn rename_provider(
+        &mut self,
+        from: &ProviderName,
+        to: &ProviderName,
+    ) -> Result<u64, LedgerError> {
+        let names = [from.as_str(), to.as_str()];
+        let moved = self.conn.execute(
+            "UPDATE OR IGNORE requests SET provider = ?2 WHERE provider = ?1",
+            names,
+        )?;
+        for table in ["attempts", "pauses"] {
+            self.conn.execute(
+                &format!("UPDATE OR IGNORE {table} SET provider = ?2 WHERE provider = ?1"),
+                names,
+            )?;
+        }
+        self.conn.execute(
+            "UPDATE OR IGNORE providers SET name = ?2 WHERE name = ?1",
+            names,
+        )?;
+        *self.rolling = super::rolling::Rolling::load(self.conn)?;
+        Ok(moved as u64)
+    }
+
+    pub(super) fn wake_held(
+        &self,
+        provider: &ProviderName,
+        at: DateTime<Utc>,
+    ) -> Result<u64, LedgerError> {
+        queue::wake_held(self.conn, provider, at)
+    }
+}

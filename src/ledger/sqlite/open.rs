@@ -1,0 +1,325 @@
+//! Opening a ledger: the lock, the settings that durability rests on, the migrations, the mark.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Head, LedgerError};
+
+/// The migrations, oldest first; `PRAGMA user_version` counts those that were applied.
+const MIGRATIONS: [&str; 1] = [include_str!("0001_begin.sql")];
+
+/// How long one process waits while another one commits.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The mark that is kept beside the database, so that a restored or replaced one shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    pub ledger_id: String,
+    pub head: Head,
+}
+
+/// Refuses places where a ledger would be lost or half protected.
+pub(super) fn check_place(path: &Path) -> Result<(), LedgerError> {
+    let unfit = |why: String| LedgerError::Unfit { why };
+    let folder = folder_of(path);
+    if !folder.is_dir() {
+        return Err(unfit(format!(
+            "the ledger's folder {} does not exist; make it, or name another with --ledger",
+            folder.display()
+        )));
+    }
+    let absolute = std::path::absolute(&folder).unwrap_or_else(|_| folder.clone());
+    let real = folder
+        .canonicalize()
+        .map_err(|error| unfit(format!("the ledger's folder {}: {error}", folder.display())))?;
+    let file_is_link = path.symlink_metadata().is_ok_and(|meta| meta.is_symlink());
+    if real != normal(&absolute) || file_is_link {
+        return Err(unfit(format!(
+            "the ledger {} is reached through a symlink, so that its lock and its log could part; name the real place: {}",
+            path.display(),
+            path.canonicalize()
+                .unwrap_or_else(|_| real.join(path.file_name().unwrap_or_default()))
+                .display()
+        )));
+    }
+    Ok(())
+}
+
+/// Without `.` and `..`, which are no symlinks.
+fn normal(path: &Path) -> PathBuf {
+    use std::path::Component;
+    path.components().fold(PathBuf::new(), |mut normal, part| {
+        match part {
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::CurDir => {}
+            other => normal.push(other),
+        }
+        normal
+    })
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Takes the lock that only one daemon holds. It is given back when the process ends, however
+/// that comes about.
+pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
+    let lock_path = beside(path, ".lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&lock_path)
+        .map_err(|error| LedgerError::Unfit {
+            why: format!(
+                "cannot write {}: {error}; the ledger's folder must be writable, since nothing may be sent that cannot be remembered",
+                lock_path.display()
+            ),
+        })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(LedgerError::Locked {
+            path: path.display().to_string(),
+        }),
+        Err(std::fs::TryLockError::Error(error)) => Err(LedgerError::Unfit {
+            why: format!("cannot lock {}: {error}", lock_path.display()),
+        }),
+    }
+}
+
+/// Opens the connection that writes, and makes sure of what durability rests on.
+pub(super) fn writer(path: &Path, create: bool) -> Result<Connection, LedgerError> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if create {
+        flags |= OpenFlags::SQLITE_OPEN_CREATE;
+    } else if !path.exists() {
+        return Err(LedgerError::Missing {
+            path: path.display().to_string(),
+        });
+    }
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| unusable(path, &error))?;
+    settle(&conn).map_err(|error| unusable(path, &error))?;
+    let mode: String = conn
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .map_err(|error| unusable(path, &error))?;
+    let synchronous: i64 = conn
+        .query_row("PRAGMA synchronous", [], |row| row.get(0))
+        .map_err(|error| unusable(path, &error))?;
+    if mode != "wal" || synchronous != 2 {
+        return Err(LedgerError::Unfit {
+            why: format!(
+                "the ledger {} did not take journal_mode WAL and synchronous FULL (it has `{mode}` and {synchronous}); put it on a local file system",
+                path.display()
+            ),
+        });
+    }
+    Ok(conn)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn reader(path: &Path) -> Result<Connection, LedgerError> {
+    if !path.exists() {
+        return Err(LedgerError::Missing {
+            path: path.display().to_string(),
+        });
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| unusable(path, &error))?;
+    conn.busy_timeout(BUSY_TIMEOUT)
+        .map_err(|error| unusable(path, &error))?;
+    conn.set_prepared_statement_cache_capacity(64);
+    // The first question finds out whether this is a database at all.
+    version(&conn).map_err(|error| unusable(path, &error))?;
+    Ok(conn)
+}
+
+fn settle(conn: &Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "foreign_keys", "ON")?;
+    conn.pragma_update(None, "trusted_schema", "OFF")?;
+    conn.pragma_update(None, "cell_size_check", "ON")?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Looks for torn or flipped pages before anything is built on them.
+pub(super) fn check_whole(conn: &Connection, path: &Path) -> Result<(), LedgerError> {
+    let found: String = conn
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| unusable(path, &error))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(LedgerError::Unfit {
+        why: format!(
+            "the ledger {} is corrupt ({found}); restore the newest backup, then run `lapsed ledger trust`",
+            path.display()
+        ),
+    })
+}
+
+fn version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Refuses a schema that this version does not know.
+pub(super) fn check_version(conn: &Connection, path: &Path) -> Result<i64, LedgerError> {
+    let found = version(conn).map_err(|error| unusable(path, &error))?;
+    let known = MIGRATIONS.len() as i64;
+    if found > known {
+        return Err(LedgerError::Newer {
+            path: path.display().to_string(),
+            found,
+            known,
+        });
+    }
+    Ok(found)
+}
+
+/// Brings the schema up to this version, each step in a transaction of its own.
+pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), LedgerError> {
+    let found = check_version(conn, path)?;
+    for (step, sql) in MIGRATIONS.iter().enumerate().skip(found as usize) {
+        apply_migration(conn, step as i64 + 1, sql).map_err(|error| unusable(path, &error))?;
+    }
+    Ok(())
+}
+
+fn apply_migration(conn: &mut Connection, to: i64, sql: &str) -> rusqlite::Result<()> {
+    let tx = conn.transaction()?;
+    tx.execute_batch(sql)?;
+    if to == 1 {
+        tx.execute(
+            "INSERT INTO meta (key, value) VALUES ('ledger_id', lower(hex(randomblob(16))))",
+            [],
+        )?;
+        tx.execute(
+            "INSERT INTO meta (key, value) VALUES ('pause_epoch', '0')",
+            [],
+        )?;
+    }
+    tx.pragma_update(None, "user_version", to)?;
+    tx.commit()
+}
+
+/// One value of `meta`.
+pub(super) fn meta(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+    conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()
+}
+
+/// The newest block.
+pub(super) fn head(conn: &Connection) -> rusqlite::Result<Head> {
+    let found: Option<(i64, Vec<u8>)> = conn
+        .prepare_cached("SELECT number, hash FROM blocks ORDER BY number DESC LIMIT 1")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(found.map_or_else(Head::default, |(block, hash)| Head {
+        block,
+        hash: crate::model::terms::hex(&hash),
+    }))
+}
+
+/// Where the mark is kept.
+pub(super) fn mark_path(path: &Path) -> PathBuf {
+    beside(path, ".mark")
+}
+
+/// Writes the mark, whole or not at all.
+pub(super) fn write_mark(path: &Path, mark: &Mark) -> std::io::Result<()> {
+    let text = serde_json::to_vec(mark).map_err(std::io::Error::other)?;
+    let place = mark_path(path);
+    let new = beside(&place, ".new");
+    std::fs::write(&new, text)?;
+    std::fs::rename(new, place)
+}
+
+/// Compares the database with its mark: what a person should hear before it is acted on.
+pub(super) fn doubt(conn: &Connection, path: &Path) -> Result<Option<String>, LedgerError> {
+    let failed = |error: rusqlite::Error| unusable(path, &error);
+    if let Some(kept) = meta(conn, "doubt").map_err(failed)? {
+        return Ok(Some(kept));
+    }
+    let ledger_id = meta(conn, "ledger_id").map_err(failed)?.unwrap_or_default();
+    let head = head(conn).map_err(failed)?;
+    let mark: Option<Mark> = std::fs::read(mark_path(path))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let Some(mark) = mark else {
+        return Ok((head.block > 0).then(|| {
+            format!(
+                "the mark {} is missing beside a ledger that has a history; was this one restored or moved?",
+                mark_path(path).display()
+            )
+        }));
+    };
+    if mark.ledger_id != ledger_id {
+        return Ok(Some(format!(
+            "the mark beside the ledger names ledger {}, but this one is {ledger_id}; was it lost or replaced?",
+            mark.ledger_id
+        )));
+    }
+    if mark.head.block == 0 {
+        return Ok(None);
+    }
+    let there: Option<Vec<u8>> = conn
+        .query_row(
+            "SELECT hash FROM blocks WHERE number = ?1",
+            [mark.head.block],
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(failed)?;
+    let same = there.is_some_and(|hash| crate::model::terms::hex(&hash) == mark.head.hash);
+    Ok((!same).then(|| {
+        format!(
+            "the ledger ends at block {} but had come to block {}; was an older copy restored?",
+            head.block, mark.head.block
+        )
+    }))
+}
+
+/// What SQLite says, with the cure where one is known.
+pub(super) fn unusable(path: &Path, error: &rusqlite::Error) -> LedgerError {
+    use rusqlite::ErrorCode;
+    let path = path.display();
+    let why = match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => format!(
+            "{path} is not a ledger ({error}); name the right file with --ledger, or move it away"
+        ),
+        Some(ErrorCode::DatabaseCorrupt) => format!(
+            "the ledger {path} is corrupt ({error}); restore the newest backup, then run `lapsed ledger trust`"
+        ),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            format!(
+                "the ledger {path} cannot be written ({error}); mend its permissions or its mount"
+            )
+        }
+        Some(ErrorCode::DiskFull) => {
+            format!(
+                "the disk of the ledger {path} is full ({error}); nothing is sent until there is room"
+            )
+        }
+        _ => format!("the ledger {path}: {error}"),
+    };
+    LedgerError::Unfit { why }
+}

@@ -1,0 +1,211 @@
+//! Reports: all of them only read.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, params, params_from_iter, types::Value};
+
+use super::millis;
+use super::rows::{self, COLUMNS};
+use crate::ledger::{Count, EventQuery, LedgerError, Page, Recorded, Tally, Used};
+use crate::model::hold::HoldReason;
+use crate::model::ids::{ProviderName, SubscriptionId};
+use crate::model::request::Request;
+use crate::model::standing::State;
+use crate::model::terms::{Place, hex};
+
+pub(super) fn find_all(
+    conn: &Connection,
+    provider: &ProviderName,
+    id: &SubscriptionId,
+) -> Result<Vec<Request>, LedgerError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM requests WHERE provider = ?1 AND subscription = ?2 ORDER BY again DESC"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let found = statement.query_map([provider.as_str(), id.as_str()], rows::request)?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn page(conn: &Connection, page: &Page) -> Result<Vec<Request>, LedgerError> {
+    let mut conditions = Vec::new();
+    let mut values: Vec<Value> = Vec::new();
+    if let Some(provider) = &page.provider {
+        conditions.push("provider = ?".to_owned());
+        values.push(provider.as_str().to_owned().into());
+    }
+    if !page.states.is_empty() {
+        let marks = vec!["?"; page.states.len()].join(", ");
+        conditions.push(format!("state IN ({marks})"));
+        values.extend(
+            page.states
+                .iter()
+                .map(|state| state.as_str().to_owned().into()),
+        );
+    }
+    if let Some(due_by) = page.due_by {
+        conditions.push("due_at <= ?".to_owned());
+        values.push(millis(due_by).into());
+    }
+    if !page.by_due {
+        conditions.push("id > ?".to_owned());
+        values.push(page.after.into());
+    }
+    values.push(i64::from(page.limit).into());
+    let order = if page.by_due {
+        "due_at IS NULL, due_at, id"
+    } else {
+        "id"
+    };
+    let conditions = if conditions.is_empty() {
+        "1".to_owned()
+    } else {
+        conditions.join(" AND ")
+    };
+    let sql = format!("SELECT {COLUMNS} FROM requests WHERE {conditions} ORDER BY {order} LIMIT ?");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let found = statement.query_map(params_from_iter(values), rows::request)?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn open_places(conn: &Connection) -> Result<Vec<(i64, Place)>, LedgerError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT id, file, line, last_line FROM requests WHERE lane IS NOT NULL ORDER BY id",
+    )?;
+    let found = statement.query_map([], |row| {
+        let place = Place {
+            file: row.get(1)?,
+            line: row.get(2)?,
+            last_line: row.get(3)?,
+        };
+        Ok((row.get(0)?, place))
+    })?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn tally(conn: &Connection, now: DateTime<Utc>) -> Result<Tally, LedgerError> {
+    let mut tally = Tally::default();
+    let mut rows = conn.prepare_cached(
+        "SELECT provider, state, count(*), count(*) FILTER (WHERE due_at <= ?1),
+           count(*) FILTER (WHERE due_at <= ?1 AND look IS NOT NULL),
+           min(due_at) FILTER (WHERE state = 'scheduled')
+         FROM requests GROUP BY provider, state",
+    )?;
+    let mut rows = rows.query([millis(now)])?;
+    while let Some(row) = rows.next()? {
+        let name = rows::provider_name(row, 0)?;
+        let state: String = row.get(1)?;
+        let Some(state) = State::parse(&state) else {
+            continue;
+        };
+        if let Some(due) = row.get::<_, Option<i64>>(5)? {
+            tally.next_due.insert(name.clone(), rows::instant(due));
+        }
+        let count = Count {
+            all: rows::count(row, 2)?,
+            due: rows::count(row, 3)?,
+            looked: rows::count(row, 4)?,
+        };
+        tally.states.insert((name, state), count);
+    }
+    drop(rows);
+    holds(conn, &mut tally)?;
+    attempts(conn, &mut tally)?;
+    Ok(tally)
+}
+
+fn holds(conn: &Connection, tally: &mut Tally) -> Result<(), LedgerError> {
+    let mut rows = conn.prepare_cached(
+        "SELECT provider, holds, count(*) FROM requests WHERE holds <> '' GROUP BY provider, holds",
+    )?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let name = rows::provider_name(row, 0)?;
+        let count = rows::count(row, 2)?;
+        let names: String = row.get(1)?;
+        for reason in names.split(',').filter_map(HoldReason::parse) {
+            *tally.holds.entry((name.clone(), reason)).or_default() += count;
+        }
+    }
+    Ok(())
+}
+
+fn attempts(conn: &Connection, tally: &mut Tally) -> Result<(), LedgerError> {
+    let mut rows = conn.prepare_cached(
+        "SELECT provider, outcome, count(*) FROM attempts WHERE outcome IS NOT NULL GROUP BY provider, outcome",
+    )?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let key = (rows::provider_name(row, 0)?, row.get(1)?);
+        tally.attempts.insert(key, rows::count(row, 2)?);
+    }
+    drop(rows);
+    let mut rows = conn.prepare_cached(
+        "SELECT a.provider, min(a.intended_at) FROM attempts a
+         WHERE a.open = 1 GROUP BY a.provider",
+    )?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let at = rows::instant(row.get(1)?);
+        tally
+            .oldest_unknown
+            .insert(rows::provider_name(row, 0)?, at);
+    }
+    Ok(())
+}
+
+pub(super) fn used(conn: &Connection, now: DateTime<Utc>) -> Result<Used, LedgerError> {
+    const HOUR: i64 = 60 * 60 * 1000;
+    let now = millis(now);
+    let mut used = Used::default();
+    let mut rows = conn.prepare_cached(
+        "SELECT provider, count(*) FILTER (WHERE intended_at > ?1), count(*) FROM attempts
+         WHERE intended_at > ?2 AND outcome IS NOT 'not_sent' GROUP BY provider",
+    )?;
+    let mut rows = rows.query(params![now - HOUR, now - 24 * HOUR])?;
+    while let Some(row) = rows.next()? {
+        let name = rows::provider_name(row, 0)?;
+        used.hour.insert(name.clone(), rows::count(row, 1)?);
+        used.day.insert(name, rows::count(row, 2)?);
+    }
+    Ok(used)
+}
+
+pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Vec<Recorded>, LedgerError> {
+    let mut conditions = vec!["1"];
+    let mut values: Vec<Value> = Vec::new();
+    if let Some(row) = query.row {
+        conditions.push("e.request = ?");
+        values.push(row.into());
+    }
+    if let Some(after) = query.after {
+        conditions.push("e.id > ?");
+        values.push(after.into());
+    }
+    values.push(i64::from(query.limit).into());
+    let order = if query.after.is_some() {
+        "e.id"
+    } else {
+        "e.id DESC"
+    };
+    let sql = format!(
+        "SELECT e.id, r.provider, r.subscription, r.again, e.at, e.kind, e.hash, p.body
+         FROM events e JOIN requests r ON r.id = e.request LEFT JOIN payloads p ON p.event = e.id
+         WHERE {} ORDER BY {order} LIMIT ?",
+        conditions.join(" AND ")
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut found = statement.query(params_from_iter(values))?;
+    let mut events = Vec::new();
+    while let Some(row) = found.next()? {
+        let body: Option<String> = row.get(7)?;
+        let hash: Vec<u8> = row.get(6)?;
+        events.push(Recorded {
+            number: row.get(0)?,
+            key: rows::key(row, 1)?,
+            at: rows::instant(row.get(4)?),
+            event: body.map(|body| serde_json::from_str(&body)).transpose()?,
+            kind: row.get(5)?,
+            hash: hex(&hash),
+        });
+    }
+    Ok(events)
+}

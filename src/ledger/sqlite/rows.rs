@@ -1,0 +1,338 @@
+//! Rows to values and back.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::de::DeserializeOwned;
+
+use super::{Tx, millis};
+use crate::ledger::chain::{self, Hash};
+use crate::ledger::{Incoming, LedgerError};
+use crate::model::ids::{Key, ProviderName, SubscriptionId};
+use crate::model::provider::ProviderKind;
+use crate::model::request::Request;
+use crate::model::standing::{Event, Phase};
+use crate::model::terms::Place;
+
+/// What [`request`] reads, in its order.
+pub(super) const COLUMNS: &str = "id, version, provider, subscription, again, kind, standing, \
+     terms, file, line, last_line, revision, due_at, deadline_at, wake_at, look, doubt, \
+     held_since, hold_details, idle_looks, note, created_at, changed_at, seen, late, chain";
+
+/// A request together with what only the ledger needs of its row.
+pub(super) struct Stored {
+    pub request: Request,
+    pub seen: i64,
+    /// Newer terms, which came after the send.
+    pub late: Option<Late>,
+    pub chain: Hash,
+}
+
+/// Terms that came too late for what is in flight, and are taken up if it had no effect.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct Late {
+    pub wanted: crate::model::terms::Wanted,
+    pub revision: String,
+    pub due_at: Option<i64>,
+    pub wake_at: Option<i64>,
+    pub holds: std::collections::BTreeMap<crate::model::hold::HoldReason, String>,
+}
+
+impl Late {
+    pub(super) fn of(item: &Incoming, revision: &str) -> Self {
+        Self {
+            wanted: item.wanted.clone(),
+            revision: revision.to_owned(),
+            due_at: item.due_at.map(millis),
+            wake_at: item.wake_at.map(millis),
+            holds: item.holds.clone(),
+        }
+    }
+}
+
+/// A count, which is never negative.
+pub(super) fn count(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(index)?).unwrap_or_default())
+}
+
+/// Bytes as a hash.
+pub(super) fn hash(bytes: &[u8]) -> Result<Hash, LedgerError> {
+    bytes
+        .try_into()
+        .map_err(|_| LedgerError::Failed("a hash of the ledger has the wrong length".to_owned()))
+}
+
+/// Milliseconds as an instant.
+pub(super) fn instant(millis: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(millis).unwrap_or_default()
+}
+
+fn json<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(index)?;
+    serde_json::from_str(&text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(
+            index,
+            rusqlite::types::Type::Text,
+            Box::new(error),
+        )
+    })
+}
+
+fn json_or_none<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<T>> {
+    match row.get::<_, Option<String>>(index)? {
+        None => Ok(None),
+        Some(_) => json(row, index).map(Some),
+    }
+}
+
+fn instant_or_none(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    Ok(row.get::<_, Option<i64>>(index)?.map(instant))
+}
+
+/// The key in three columns from `first` on.
+pub(super) fn key(row: &Row<'_>, first: usize) -> rusqlite::Result<Key> {
+    Ok(Key {
+        provider: provider_name(row, first)?,
+        id: SubscriptionId::stored(row.get_ref(first + 1)?.as_str()?),
+        again: row.get(first + 2)?,
+    })
+}
+
+/// A provider's name.
+pub(super) fn provider_name(row: &Row<'_>, index: usize) -> rusqlite::Result<ProviderName> {
+    ProviderName::parse(row.get_ref(index)?.as_str()?).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(
+            index,
+            rusqlite::types::Type::Text,
+            Box::new(error),
+        )
+    })
+}
+
+fn kind(row: &Row<'_>, index: usize) -> rusqlite::Result<ProviderKind> {
+    let text: String = row.get(index)?;
+    ProviderKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == text)
+        .ok_or(rusqlite::Error::InvalidQuery)
+}
+
+/// A row in the order of [`COLUMNS`].
+pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    let chain: Vec<u8> = row.get(25)?;
+    Ok(Stored {
+        request: Request {
+            row: row.get(0)?,
+            version: row.get(1)?,
+            key: key(row, 2)?,
+            kind: kind(row, 5)?,
+            standing: json(row, 6)?,
+            terms: json(row, 7)?,
+            place: Place {
+                file: row.get(8)?,
+                line: row.get(9)?,
+                last_line: row.get(10)?,
+            },
+            revision: row.get(11)?,
+            due_at: instant_or_none(row, 12)?,
+            deadline_at: instant_or_none(row, 13)?,
+            wake_at: instant_or_none(row, 14)?,
+            look: json_or_none(row, 15)?,
+            doubt: json_or_none(row, 16)?,
+            held_since: instant_or_none(row, 17)?,
+            hold_details: json(row, 18)?,
+            idle_looks: row.get(19)?,
+            note: row.get(20)?,
+            created_at: instant(row.get(21)?),
+            changed_at: instant(row.get(22)?),
+        },
+        seen: row.get(23)?,
+        late: json_or_none(row, 24)?,
+        chain: chain
+            .try_into()
+            .map_err(|_| rusqlite::Error::InvalidQuery)?,
+    })
+}
+
+/// A row as the rest of the house knows it.
+pub(super) fn request(row: &Row<'_>) -> rusqlite::Result<Request> {
+    stored(row).map(|stored| stored.request)
+}
+
+/// The request of a key.
+pub(super) fn find(conn: &Connection, key: &Key) -> Result<Option<Stored>, LedgerError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM requests WHERE provider = ?1 AND subscription = ?2 AND again = ?3"
+    );
+    Ok(conn
+        .prepare_cached(&sql)?
+        .query_row(
+            params![key.provider.as_str(), key.id.as_str(), key.again],
+            stored,
+        )
+        .optional()?)
+}
+
+/// The request of a row.
+pub(super) fn load(conn: &Connection, row: i64) -> Result<Stored, LedgerError> {
+    let sql = format!("SELECT {COLUMNS} FROM requests WHERE id = ?1");
+    Ok(conn.prepare_cached(&sql)?.query_row([row], stored)?)
+}
+
+/// Which pass takes it: 0 a tick, 1 by itself, none: closed.
+fn lane(request: &Request) -> Option<i64> {
+    match request.standing.phase {
+        Phase::Waiting => Some(0),
+        Phase::Retrying | Phase::Sending | Phase::Unknown | Phase::Ending => Some(1),
+        Phase::Withdrawn | Phase::Settled(_) => None,
+    }
+}
+
+fn holds(request: &Request) -> String {
+    let names: Vec<_> = request
+        .standing
+        .holds
+        .iter()
+        .map(|it| it.as_str())
+        .collect();
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!(",{},", names.join(","))
+    }
+}
+
+impl Tx<'_> {
+    /// Moves a request by one event and adds the event to the record. The row itself is
+    /// written by [`Tx::store`].
+    pub(super) fn happen(
+        &mut self,
+        stored: &mut Stored,
+        event: &Event,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        stored.request.standing = stored.request.standing.after(event)?;
+        let request = &mut stored.request;
+        match event {
+            Event::Held { reason, detail } => {
+                request.hold_details.insert(*reason, detail.clone());
+            }
+            Event::Freed { reason } => {
+                request.hold_details.remove(reason);
+            }
+            Event::Settled { note, .. } => request.note = Some(note.clone()),
+            _ => {}
+        }
+        request
+            .hold_details
+            .retain(|reason, _| request.standing.holds.contains(reason));
+        request.held_since = match (request.standing.holds.is_empty(), request.held_since) {
+            (true, _) => None,
+            (false, since) => since.or(Some(at)),
+        };
+        self.append(stored, event, at)
+    }
+
+    /// Adds an event to the record.
+    pub(super) fn append(
+        &mut self,
+        stored: &mut Stored,
+        event: &Event,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let body = serde_json::to_string(event)?;
+        let salt: Vec<u8> = self
+            .conn
+            .prepare_cached("SELECT randomblob(16)")?
+            .query_row([], |row| row.get(0))?;
+        let digest = chain::payload_digest(&salt, &body);
+        let key = stored.request.key.to_string();
+        let hash = chain::event_hash(&stored.chain, &key, millis(at), event.kind(), &digest);
+        self.conn
+            .prepare_cached(
+                "INSERT INTO events (request, at, kind, digest, hash, block)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                stored.request.row,
+                millis(at),
+                event.kind(),
+                digest.as_slice(),
+                hash.as_slice(),
+                self.block
+            ])?;
+        let number = self.conn.last_insert_rowid();
+        self.conn
+            .prepare_cached("INSERT INTO payloads (event, salt, body) VALUES (?1, ?2, ?3)")?
+            .execute(params![number, salt, body])?;
+        stored.chain = hash;
+        self.hashes.push(hash);
+        Ok(())
+    }
+
+    /// Writes a request's row as it now stands, and gives it its next version.
+    pub(super) fn store(&self, stored: &mut Stored, at: DateTime<Utc>) -> Result<(), LedgerError> {
+        let request = &mut stored.request;
+        let before = request.version;
+        request.version += 1;
+        request.changed_at = at;
+        if lane(request).is_none() {
+            request.wake_at = None;
+            request.doubt = None;
+        }
+        let changed = self
+            .conn
+            .prepare_cached(
+                "UPDATE requests SET version = ?2, state = ?3, lane = ?4, standing = ?5,
+                   holds = ?6, terms = ?7, terms_digest = ?8, late = ?9, file = ?10, line = ?11,
+                   last_line = ?12, revision = ?13, seen = ?14, due_at = ?15, deadline_at = ?16,
+                   wake_at = ?17, look = ?18, doubt = ?19, held_since = ?20, hold_details = ?21,
+                   idle_looks = ?22, note = ?23, changed_at = ?24, chain = ?25
+                 WHERE id = ?1 AND version = ?26",
+            )?
+            .execute(params![
+                request.row,
+                request.version,
+                request.state().as_str(),
+                lane(request),
+                serde_json::to_string(&request.standing)?,
+                holds(request),
+                serde_json::to_string(&request.terms)?,
+                request.terms.digest(),
+                stored
+                    .late
+                    .as_ref()
+                    .map(serde_json::to_string)
+                    .transpose()?,
+                request.place.file,
+                request.place.line,
+                request.place.last_line,
+                request.revision,
+                stored.seen,
+                request.due_at.map(millis),
+                request.deadline_at.map(millis),
+                request.wake_at.map(millis),
+                request
+                    .look
+                    .as_ref()
+                    .map(serde_json::to_string)
+                    .transpose()?,
+                request
+                    .doubt
+                    .as_ref()
+                    .map(serde_json::to_string)
+                    .transpose()?,
+                request.held_since.map(millis),
+                serde_json::to_string(&request.hold_details)?,
+                request.idle_looks,
+                request.note,
+                millis(request.changed_at),
+                stored.chain.as_slice(),
+                before,
+            ])?;
+        if changed == 1 {
+            Ok(())
+        } else {
+            Err(LedgerError::Moved)
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Checks the whole record: payloads against their digests, each request's chain, each
+//! block, and each row against the fold over its events.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+
+use super::open;
+use super::rows::{self, COLUMNS};
+use crate::ledger::chain::{self, GENESIS, Hash};
+use crate::ledger::{LedgerError, Verification};
+use crate::model::standing::{Event, Standing};
+
+/// Faults that are told; the rest is more of the same.
+const MOST_FAULTS: usize = 100;
+
+pub(super) fn verify(conn: &Connection) -> Result<Verification, LedgerError> {
+    let mut verification = Verification {
+        head: open::head(conn)?,
+        ..Verification::default()
+    };
+    requests(conn, &mut verification)?;
+    blocks(conn, &mut verification)?;
+    Ok(verification)
+}
+
+fn fault(verification: &mut Verification, what: String) {
+    if verification.faults.len() < MOST_FAULTS {
+        verification.faults.push(what);
+    }
+}
+
+fn requests(conn: &Connection, verification: &mut Verification) -> Result<(), LedgerError> {
+    let sql = format!("SELECT {COLUMNS} FROM requests ORDER BY id");
+    let mut all = conn.prepare(&sql)?;
+    let mut all = all.query([])?;
+    while let Some(row) = all.next()? {
+        let stored = rows::stored(row)?;
+        verification.requests += 1;
+        let request = &stored.request;
+        let (standing, newest) = fold(conn, request.row, &request.key.to_string(), verification)?;
+        if newest != stored.chain {
+            fault(
+                verification,
+                format!("{}: its row does not end its chain", request.key),
+            );
+        }
+        if standing.as_ref() != Some(&request.standing) {
+            fault(
+                verification,
+                format!(
+                    "{}: its row differs from the fold over its events",
+                    request.key
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Folds one request's events; gives where it stands and its newest hash.
+fn fold(
+    conn: &Connection,
+    row: i64,
+    key: &str,
+    verification: &mut Verification,
+) -> Result<(Option<Standing>, Hash), LedgerError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT e.id, e.at, e.kind, e.digest, e.hash, p.salt, p.body FROM events e
+         LEFT JOIN payloads p ON p.event = e.id WHERE e.request = ?1 ORDER BY e.id",
+    )?;
+    let mut found = statement.query([row])?;
+    let mut chain_end = GENESIS;
+    let mut standing: Option<Standing> = None;
+    while let Some(event) = found.next()? {
+        verification.events += 1;
+        let number: i64 = event.get(0)?;
+        let kind: String = event.get(2)?;
+        let digest = rows::hash(event.get_ref(3)?.as_blob().unwrap_or_default())?;
+        let hash = rows::hash(event.get_ref(4)?.as_blob().unwrap_or_default())?;
+        if chain::event_hash(&chain_end, key, event.get(1)?, &kind, &digest) != hash {
+            fault(
+                verification,
+                format!("{key}: event {number} does not follow the one before it"),
+            );
+        }
+        chain_end = hash;
+        let (salt, body): (Option<Vec<u8>>, Option<String>) = (event.get(5)?, event.get(6)?);
+        let (Some(salt), Some(body)) = (salt, body) else {
+            continue;
+        };
+        if chain::payload_digest(&salt, &body) != digest {
+            fault(
+                verification,
+                format!("{key}: the payload of event {number} was changed"),
+            );
+        }
+        let Ok(body) = serde_json::from_str::<Event>(&body) else {
+            fault(
+                verification,
+                format!("{key}: event {number} cannot be read"),
+            );
+            continue;
+        };
+        let next = match &standing {
+            None => Standing::first(&body),
+            Some(before) => before.after(&body),
+        };
+        match next {
+            Ok(next) => standing = Some(next),
+            Err(illegal) => fault(verification, format!("{key}: event {number}: {illegal}")),
+        }
+    }
+    Ok((standing, chain_end))
+}
+
+fn blocks(conn: &Connection, verification: &mut Verification) -> Result<(), LedgerError> {
+    let mut hashes: BTreeMap<i64, Vec<Hash>> = BTreeMap::new();
+    let mut events = conn.prepare("SELECT block, hash FROM events ORDER BY id")?;
+    let mut events = events.query([])?;
+    while let Some(row) = events.next()? {
+        let hash = rows::hash(row.get_ref(1)?.as_blob().unwrap_or_default())?;
+        hashes.entry(row.get(0)?).or_default().push(hash);
+    }
+    let mut before = GENESIS;
+    let mut blocks = conn.prepare("SELECT number, hash FROM blocks ORDER BY number")?;
+    let mut blocks = blocks.query([])?;
+    while let Some(row) = blocks.next()? {
+        verification.blocks += 1;
+        let number: i64 = row.get(0)?;
+        let hash = rows::hash(row.get_ref(1)?.as_blob().unwrap_or_default())?;
+        let inside = hashes.remove(&number).unwrap_or_default();
+        if i64::try_from(verification.blocks).ok() != Some(number)
+            || chain::block_hash(&before, &inside) != hash
+        {
+            fault(
+                verification,
+                format!("block {number} does not follow the one before it"),
+            );
+        }
+        before = hash;
+    }
+    for number in hashes.keys() {
+        fault(
+            verification,
+            format!("events stand in block {number}, which is missing"),
+        );
+    }
+    Ok(())
+}

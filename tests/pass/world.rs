@@ -1,0 +1,545 @@
+//! A world for one provider: the real ledger, plan and pass, over a clock that the test sets
+//! and a provider whose every mood the test decides.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use lapsed::clock::{Clock, ManualClock};
+use lapsed::config::Config;
+use lapsed::desired::{self, FileText, Input, Manifest};
+use lapsed::ledger::intent::Intent;
+use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
+use lapsed::ledger::{Command, KeptFile, Ledger, Posted, Verdict};
+use lapsed::metrics::Metrics;
+use lapsed::model::act::{Action, Answer};
+use lapsed::model::ids::{ProviderName, SubscriptionId};
+use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
+use lapsed::model::provider::{ExpectField, ProviderKind};
+use lapsed::model::request::Request;
+use lapsed::model::standing::State;
+use lapsed::provider::{Admission, Canceller, LookError, Reader};
+use lapsed::reconcile::accept::{self, Proposal};
+use lapsed::reconcile::account;
+use lapsed::reconcile::inbox::Inbox;
+use lapsed::reconcile::live::InForce;
+use lapsed::reconcile::pass::{Occasion, Party, PassReport, Tools, pass};
+use lapsed::reconcile::report::{ItemReport, Standpoint};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// `resend_after` of the world's provider.
+pub const RESEND_AFTER: Duration = Duration::from_secs(30 * 60);
+
+/// What the provider does with the next cancel.
+#[derive(Clone, Debug)]
+pub enum Mood {
+    /// Carries it out and answers so.
+    Works,
+    /// Carries it out; the answer is lost.
+    DoesItSilently,
+    /// Does nothing; the answer is lost.
+    LosesIt,
+    /// Carries it out later, once the test says so; the answer is lost.
+    DoesItLater,
+    /// Does nothing, and answers success.
+    Lies,
+    /// Does nothing, and answers so.
+    Says(Answer),
+    /// Carries it out, and answers so.
+    DoesItAndSays(Answer),
+}
+
+/// What was asked of the provider, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    Look(String),
+    Cancel(String, Action),
+}
+
+/// A provider in memory.
+#[derive(Default)]
+pub struct Provider {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    subscriptions: BTreeMap<String, Subscription>,
+    effective: BTreeMap<String, u32>,
+    moods: BTreeMap<String, VecDeque<Mood>>,
+    calls: Vec<Call>,
+    look_errors: VecDeque<LookError>,
+    later: Vec<String>,
+    account: Option<Result<String, LookError>>,
+    skew: Option<i64>,
+    clock: Option<Arc<ManualClock>>,
+}
+
+impl Provider {
+    fn with<T>(&self, ask: impl FnOnce(&mut Inner) -> T) -> T {
+        ask(&mut self.inner.lock().unwrap())
+    }
+}
+
+impl Inner {
+    fn take_effect(&mut self, id: &str) {
+        let now = self.clock.as_ref().unwrap().now();
+        if let Some(subscription) = self.subscriptions.get_mut(id) {
+            subscription.life = Life::Ended { at: Some(now) };
+            *self.effective.entry(id.to_owned()).or_default() += 1;
+        }
+    }
+
+    fn cancel(&mut self, id: &str, action: &Action) -> Answer {
+        self.calls.push(Call::Cancel(id.to_owned(), action.clone()));
+        let mood = self.moods.get_mut(id).and_then(VecDeque::pop_front);
+        let lost = || Answer::Unclear {
+            why: "no answer".to_owned(),
+        };
+        match mood.unwrap_or(Mood::Works) {
+            Mood::Works => {
+                self.take_effect(id);
+                Answer::Accepted
+            }
+            Mood::DoesItSilently => {
+                self.take_effect(id);
+                lost()
+            }
+            Mood::LosesIt => lost(),
+            Mood::DoesItLater => {
+                self.later.push(id.to_owned());
+                lost()
+            }
+            Mood::Lies => Answer::Accepted,
+            Mood::Says(answer) => answer,
+            Mood::DoesItAndSays(answer) => {
+                self.take_effect(id);
+                answer
+            }
+        }
+    }
+}
+
+struct Half(Arc<Provider>, Arc<ManualClock>);
+
+impl Reader for Half {
+    fn account(&self) -> BoxFuture<'_, Result<String, LookError>> {
+        let account = self.0.with(|it| it.account.clone());
+        Box::pin(async move { account.unwrap_or(Ok("the account".to_owned())) })
+    }
+
+    fn look<'a>(&'a self, id: &'a SubscriptionId) -> BoxFuture<'a, Result<Look, LookError>> {
+        let at = self.1.now();
+        let result = self.0.with(|it| {
+            it.calls.push(Call::Look(id.to_string()));
+            match it.look_errors.pop_front() {
+                Some(error) => Err(error),
+                None => Ok(it
+                    .subscriptions
+                    .get(id.as_str())
+                    .map_or(Observed::NotFound, |found| Observed::Found(found.clone()))),
+            }
+        });
+        Box::pin(async move {
+            result.map(|observed| Look {
+                observed,
+                at,
+                server_date: None,
+            })
+        })
+    }
+
+    fn clock_skew(&self) -> Option<i64> {
+        self.0.with(|it| it.skew)
+    }
+}
+
+impl Canceller for Half {
+    fn admit(&self) -> BoxFuture<'_, Result<Admission, LookError>> {
+        Box::pin(async { Ok(Admission::granted()) })
+    }
+
+    fn cancel<'a>(&'a self, intent: &'a Intent, _: Admission) -> BoxFuture<'a, Answer> {
+        let clock = &self.1;
+        let answer = if intent.still_valid(clock.now(), &clock.boot_id(), clock.since_boot()) {
+            let id = intent.key().id.as_str();
+            self.0.with(|it| it.cancel(id, intent.action()))
+        } else {
+            Answer::NotSent {
+                why: "its time ran out".to_owned(),
+            }
+        };
+        Box::pin(async move { answer })
+    }
+}
+
+/// The world.
+pub struct World {
+    pub clock: Arc<ManualClock>,
+    pub provider: Arc<Provider>,
+    pub ledger: Arc<SqliteLedger>,
+    tools: Tools,
+    in_force: Option<Arc<InForce>>,
+    folder: TempDir,
+    kind: ProviderKind,
+    head: String,
+    mode: &'static str,
+    lines: Vec<String>,
+    revisions: u32,
+    verdict: Verdict,
+}
+
+impl World {
+    /// A Revere provider called `p` in enforce mode, with nothing in the file.
+    pub fn new() -> Self {
+        Self::of(ProviderKind::Revere)
+    }
+
+    /// A world of one kind of provider.
+    pub fn of(kind: ProviderKind) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at("2026-11-24T12:00:00Z".parse().unwrap()));
+        let provider = Arc::new(Provider::default());
+        provider.with(|it| it.clock = Some(Arc::clone(&clock)));
+        let (ledger, tools) = open(&folder, &clock);
+        Self {
+            clock,
+            provider,
+            ledger,
+            tools,
+            in_force: None,
+            folder,
+            kind,
+            head: String::new(),
+            mode: "enforce",
+            lines: Vec::new(),
+            revisions: 0,
+            verdict: Verdict::default(),
+        }
+    }
+
+    /// Lines of the file beside the providers and the items.
+    pub fn with(mut self, head: &str) -> Self {
+        self.head.push_str(head);
+        self.head.push('\n');
+        self
+    }
+
+    /// In observe mode from the next revision on.
+    pub fn observing(mut self) -> Self {
+        self.mode = "observe";
+        self
+    }
+
+    pub fn set_mode(&mut self, mode: &'static str) {
+        self.mode = mode;
+    }
+
+    /// A living subscription that the file asks to end now.
+    pub fn wants(mut self, id: &str) -> Self {
+        self.add(id, "when: now");
+        self.lives(id);
+        self
+    }
+
+    /// A line of the file.
+    pub fn add(&mut self, id: &str, terms: &str) {
+        self.lines
+            .push(format!("  - {{id: {id}, provider: p, {terms}}}"));
+    }
+
+    pub fn remove(&mut self, id: &str) {
+        let begins = format!("  - {{id: {id},");
+        self.lines.retain(|line| !line.starts_with(&begins));
+    }
+
+    pub fn lives(&self, id: &str) {
+        self.set(id, Life::Active);
+    }
+
+    pub fn set(&self, id: &str, life: Life) {
+        self.edit(id, |it| it.life = life);
+    }
+
+    pub fn edit(&self, id: &str, edit: impl FnOnce(&mut Subscription)) {
+        let id = SubscriptionId::parse(self.kind, id).unwrap();
+        self.provider.with(|it| {
+            let subscription =
+                it.subscriptions
+                    .entry(id.to_string())
+                    .or_insert_with(|| Subscription {
+                        life: Life::Active,
+                        billing: Billing::Recurring,
+                        facts: BTreeMap::from([(ExpectField::Customer, "cus_1".to_owned())]),
+                        period_end: None,
+                        successor: None,
+                    });
+            edit(subscription);
+        });
+    }
+
+    pub fn mood(self, id: &str, moods: impl IntoIterator<Item = Mood>) -> Self {
+        let id = SubscriptionId::parse(self.kind, id).unwrap();
+        self.provider
+            .with(|it| it.moods.entry(id.to_string()).or_default().extend(moods));
+        self
+    }
+
+    pub fn reading_fails(&self, errors: impl IntoIterator<Item = LookError>) {
+        self.provider.with(|it| it.look_errors.extend(errors));
+    }
+
+    pub fn skewed(&self, seconds: i64) {
+        self.provider.with(|it| it.skew = Some(seconds));
+    }
+
+    pub fn account(&self, account: Result<&str, LookError>) {
+        let account = account.map(str::to_owned);
+        self.provider.with(|it| it.account = Some(account));
+    }
+
+    /// What was delayed over there takes effect.
+    pub fn late_effects_happen(&self) {
+        self.provider.with(|it| {
+            for id in std::mem::take(&mut it.later) {
+                it.take_effect(&id);
+            }
+        });
+    }
+
+    pub fn text(&self) -> String {
+        let auth = match self.kind {
+            ProviderKind::Revere => "group_id: g, linked_account_id: l, api_key: {env: KEY}",
+            ProviderKind::Kajabi => "token: {env: KEY}",
+            ProviderKind::Lotus => "api_key: {env: KEY}, base_url: \"https://lotus.example.com\"",
+        };
+        let items = if self.lines.is_empty() {
+            " []".to_owned()
+        } else {
+            format!("\n{}", self.lines.join("\n"))
+        };
+        format!(
+            "version: 1\nmode: {}\nreconcile: {{schedule: \"* * * * *\", timezone: UTC}}\nproviders:\n  p: {{type: {}, {auth}}}\n{}cancellations:{items}\n...\n",
+            self.mode, self.kind, self.head
+        )
+    }
+
+    /// Accepts the file as it now stands.
+    pub async fn accept(&mut self) -> &Verdict {
+        let manifest = self.manifest();
+        self.revisions += 1;
+        let before: Option<Config> = self.in_force.as_ref().map(|it| (*it.config).clone());
+        let proposal = Proposal {
+            digest: format!("{:032x}", self.revisions),
+            commit: None,
+            files: vec![KeptFile {
+                name: "lapsed.yaml".to_owned(),
+                text: self.text(),
+            }],
+            manifest,
+        };
+        let (number, verdict) =
+            accept::accept(&*self.ledger, &proposal, before.as_ref(), self.clock.now())
+                .await
+                .unwrap();
+        self.in_force = Some(Arc::new(InForce {
+            config: Arc::new(proposal.manifest.config),
+            number,
+            digest: proposal.digest,
+            items: 0,
+            accepted_at: self.clock.now(),
+        }));
+        self.verdict = verdict;
+        &self.verdict
+    }
+
+    pub fn manifest(&self) -> Manifest {
+        let text = self.text();
+        desired::read(&Input {
+            files: vec![FileText {
+                name: "lapsed.yaml",
+                bytes: text.as_bytes(),
+            }],
+            ..Input::default()
+        })
+        .unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"))
+    }
+
+    pub fn party(&self) -> Party {
+        let in_force = self.in_force.as_ref().expect("accept first");
+        let config = in_force.config.providers[&name()].clone();
+        let half = || Arc::new(Half(Arc::clone(&self.provider), Arc::clone(&self.clock)));
+        let acts = config.mode == lapsed::config::Mode::Enforce;
+        Party {
+            config,
+            reader: half(),
+            canceller: acts.then(|| half() as Arc<dyn Canceller>),
+        }
+    }
+
+    /// A tick's pass.
+    pub async fn tick(&self) -> PassReport {
+        self.pass(Occasion::Tick).await
+    }
+
+    /// A pass for what wakes by itself.
+    pub async fn wake(&self) -> PassReport {
+        self.pass(Occasion::Wake).await
+    }
+
+    async fn pass(&self, occasion: Occasion) -> PassReport {
+        let in_force = self.in_force.as_ref().expect("accept first");
+        let party = self.party();
+        if !account::bind(&self.tools, &party, in_force).await.unwrap() {
+            return PassReport::default();
+        }
+        pass(&self.tools, &party, in_force, occasion).await.unwrap()
+    }
+
+    pub fn in_force(&self) -> Arc<InForce> {
+        Arc::clone(self.in_force.as_ref().expect("accept first"))
+    }
+
+    /// A tick's pass of a worker that has not heard of the newest revision.
+    pub async fn pass_with(&self, party: &Party, in_force: &InForce) -> PassReport {
+        pass(&self.tools, party, in_force, Occasion::Tick)
+            .await
+            .unwrap()
+    }
+
+    /// What the daemon does when a provider's configuration changed.
+    pub async fn ledger_wakes(&self) {
+        self.ledger
+            .wake_held(name(), self.clock.now())
+            .await
+            .unwrap();
+    }
+
+    pub fn later(&self, by: Duration) -> &Self {
+        self.clock.advance(by);
+        self
+    }
+
+    /// The process is gone and another one starts.
+    pub async fn restart(&mut self) {
+        let guest = Arc::new(self.guest());
+        let memory = std::mem::replace(&mut self.ledger, guest);
+        let old = std::mem::replace(&mut self.tools, tools_over(&self.ledger, &self.clock));
+        drop((memory, old));
+        // The old ledger's threads end once nobody holds it; its lock tells when.
+        let (ledger, tools) = loop {
+            match SqliteLedger::open(&self.path(), OpenAs::Daemon) {
+                Ok(ledger) => {
+                    let ledger = Arc::new(ledger);
+                    let tools = tools_over(&ledger, &self.clock);
+                    break (ledger, tools);
+                }
+                Err(lapsed::ledger::LedgerError::Locked { .. }) => tokio::task::yield_now().await,
+                Err(other) => panic!("{other}"),
+            }
+        };
+        self.ledger = ledger;
+        self.tools = tools;
+        self.ledger.interrupt_all(self.clock.now()).await.unwrap();
+    }
+
+    pub fn path(&self) -> std::path::PathBuf {
+        self.folder.path().canonicalize().unwrap().join("lapsed.db")
+    }
+
+    fn guest(&self) -> SqliteLedger {
+        SqliteLedger::open(&self.path(), OpenAs::Guest).unwrap()
+    }
+
+    pub async fn command(&self, command: Command) {
+        self.ledger
+            .post(Posted {
+                number: 0,
+                at: self.clock.now(),
+                by: "dana".to_owned(),
+                reason: "because".to_owned(),
+                command,
+            })
+            .await
+            .unwrap();
+    }
+
+    pub async fn request(&self, id: &str) -> Request {
+        let id = SubscriptionId::parse(self.kind, id).unwrap();
+        let mut found = self.ledger.find_all(name(), id).await.unwrap();
+        found.swap_remove(0)
+    }
+
+    pub async fn item(&self, id: &str) -> ItemReport {
+        let config = Arc::clone(&self.in_force.as_ref().expect("accept first").config);
+        let standpoint = Standpoint::read(&*self.ledger, config, self.clock.now())
+            .await
+            .unwrap();
+        standpoint.item(&self.request(id).await)
+    }
+
+    /// The state that people see, and what holds it.
+    pub async fn state(&self, id: &str) -> (State, Option<String>) {
+        let item = self.item(id).await;
+        (item.state, item.hold.map(|hold| hold.reason.to_string()))
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.provider.with(|it| it.calls.clone())
+    }
+
+    pub fn forget_calls(&self) {
+        self.provider.with(|it| it.calls.clear());
+    }
+
+    /// How many cancels were sent.
+    pub fn cancels(&self) -> usize {
+        self.calls()
+            .iter()
+            .filter(|call| matches!(call, Call::Cancel(..)))
+            .count()
+    }
+
+    /// How often a cancel took effect.
+    pub fn effective(&self, id: &str) -> u32 {
+        let id = SubscriptionId::parse(self.kind, id).unwrap();
+        self.provider
+            .with(|it| it.effective.get(id.as_str()).copied().unwrap_or(0))
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    pub async fn verify(&self) {
+        let verification = self.ledger.verify().await.unwrap();
+        assert_eq!(verification.faults, Vec::<String>::new());
+    }
+}
+
+/// The provider's name.
+pub fn name() -> ProviderName {
+    ProviderName::parse("p").unwrap()
+}
+
+fn open(folder: &TempDir, clock: &Arc<ManualClock>) -> (Arc<SqliteLedger>, Tools) {
+    let path = folder.path().canonicalize().unwrap().join("lapsed.db");
+    let ledger = Arc::new(SqliteLedger::open(&path, OpenAs::Daemon).unwrap());
+    let tools = tools_over(&ledger, clock);
+    (ledger, tools)
+}
+
+fn tools_over(ledger: &Arc<SqliteLedger>, clock: &Arc<ManualClock>) -> Tools {
+    let shared: Arc<dyn Ledger> = Arc::clone(ledger) as Arc<dyn Ledger>;
+    let (inbox, _) = Inbox::new(Arc::clone(&shared));
+    Tools {
+        ledger: shared,
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        metrics: Arc::new(Metrics::new("test", "test")),
+        inbox,
+        stop: CancellationToken::new(),
+    }
+}
