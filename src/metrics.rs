@@ -81,7 +81,7 @@ pub struct Snapshot {
     pub providers: Vec<ProviderName>,
     /// By provider and the state that people see; what is absent is 0.
     pub cancellations: BTreeMap<(ProviderName, State), u64>,
-    /// By provider and the reason that names the hold; what is absent is 0.
+    /// By provider and reason; what is absent is 0.
     pub holds: BTreeMap<(ProviderName, HoldReason), u64>,
     /// The earliest of what is scheduled.
     pub next_due: BTreeMap<ProviderName, DateTime<Utc>>,
@@ -545,7 +545,7 @@ impl Families {
             reconcile_last_success: book.gauge("reconcile_last_success_timestamp_seconds", &["provider"], Source::Process, "When a pass last ended without failing; one behind a closed gate counts."),
             reconcile_next_run: book.gauge("reconcile_next_run_timestamp_seconds", &["provider"], Source::Process, "When writes may start next; absent where the schedule has no further tick."),
             cancellations: book.gauge("cancellations", &["provider", "state"], Source::Ledger, "Requests by the state that people see, gates included."),
-            holds: book.gauge("holds", &["provider", "reason"], Source::Ledger, "Held requests, by the reason of the hold."),
+            holds: book.gauge("holds", &["provider", "reason"], Source::Ledger, "Held requests by reason; one with several reasons counts under each."),
             next_due: book.gauge("next_due_timestamp_seconds", &["provider"], Source::Ledger, "When the earliest scheduled request is due; absent where none is."),
             oldest_unknown: book.gauge("oldest_unknown_timestamp_seconds", &["provider"], Source::Ledger, "When the oldest attempt was sent whose outcome is still unknown; absent where none is."),
             settled: book.counter("settled_total", &["provider", "state"], Source::Continued, "Requests that were settled, by the state that they ended in."),

@@ -12,6 +12,7 @@ use lapsed::config::{
 };
 use lapsed::http::server::{Bounds, serve_within};
 use lapsed::http::{App, Surface, Tokens};
+use lapsed::ledger::Ledger;
 use lapsed::metrics::Metrics;
 use lapsed::model::ids::ProviderName;
 use lapsed::reconcile::live::{InForce, Live};
@@ -27,6 +28,7 @@ mod commands;
 mod health;
 mod limits;
 mod page;
+mod real;
 mod sample;
 mod shelf;
 
@@ -159,19 +161,28 @@ impl Opening {
 
     async fn open(self) -> Port {
         let clock = Arc::new(ManualClock::at(at(0)));
+        let shelf = Arc::new(Shelf::default());
+        let in_force = self.in_force.then(|| Arc::new(in_force(config())));
+        self.open_over(shelf.clone(), shelf, clock, in_force).await
+    }
+
+    async fn open_over(
+        self,
+        ledger: Arc<dyn Ledger>,
+        shelf: Arc<Shelf>,
+        clock: Arc<ManualClock>,
+        in_force: Option<Arc<InForce>>,
+    ) -> Port {
         let metrics = Arc::new(Metrics::new("0.1.0", "test"));
         let live = Arc::new(Live::default());
-        let shelf = Arc::new(Shelf::default());
         let app = Arc::new(App::new(
-            shelf.clone(),
+            ledger,
             clock.clone(),
             metrics.clone(),
             live.clone(),
         ));
         app.set_tokens(self.tokens);
-        if self.in_force {
-            live.in_force.store(Some(Arc::new(in_force(config()))));
-        }
+        live.in_force.store(in_force);
         let listener = TcpListener::bind(self.address).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let stop = CancellationToken::new();

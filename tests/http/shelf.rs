@@ -57,8 +57,8 @@ impl Shelf {
             count.all += 1;
             count.due += u64::from(due);
             count.looked += u64::from(due && request.look.is_some());
-            if let Some(first) = request.standing.holds.iter().next() {
-                *tally.holds.entry((name.clone(), *first)).or_default() += 1;
+            for reason in &request.standing.holds {
+                *tally.holds.entry((name.clone(), *reason)).or_default() += 1;
             }
             if state == State::Unknown {
                 tally

@@ -215,15 +215,18 @@ fn gate(reason: HoldReason, detail: String, names: &str) -> Point {
     }
 }
 
-/// Held for another reason than a gate, which is told for the whole provider.
+/// Held for another reason than a gate, which is told for the whole provider. An item counts
+/// once for each of its reasons, so these cannot be added up; what gates hold, counts once.
 fn waiting_for_a_person(status: &StatusReport) -> u64 {
-    status
+    let held = status.totals.get(&State::Held).copied().unwrap_or(0);
+    let by_gates: u64 = status
         .providers
         .iter()
         .flat_map(|provider| &provider.holds)
-        .filter(|(reason, _)| !reason.is_gate())
+        .filter(|(reason, _)| reason.is_gate())
         .map(|(_, count)| count)
-        .sum()
+        .sum();
+    held.saturating_sub(by_gates)
 }
 
 fn cancellations(number: u64) -> String {
