@@ -172,7 +172,8 @@ async fn an_item_has_its_terms_its_hold_and_its_events() {
     inert(&html);
     for words in [
         "Held: provider stopped",
-        "also: not found",
+        "Also: not found.",
+        "compare the id with the provider",
         "cancellations/autumn.yaml:14",
         "customer: cus_17",
         "policy <code>everyone keeps what they paid for</code>",

@@ -340,7 +340,25 @@ pub struct Item {
 #[derive(Debug, Serialize)]
 struct One {
     item: ItemReport,
+    also: Vec<Also>,
     events: Vec<Story>,
+}
+
+/// Another reason that holds it.
+#[derive(Debug, Serialize)]
+struct Also {
+    reason: HoldReason,
+    cure: &'static str,
+}
+
+fn also(item: &ItemReport) -> Vec<Also> {
+    let others = item.hold.iter().flat_map(|hold| &hold.also);
+    others
+        .map(|reason| Also {
+            reason: *reason,
+            cure: reason.cure(),
+        })
+        .collect()
 }
 
 /// The page of one subscription: each request for it, newest first, with its events.
@@ -361,8 +379,10 @@ pub async fn item(
             .events(query)
             .await
             .map_err(|error| app.ledger_problem(&error))?;
+        let item = standpoint.item(request);
         ones.push(One {
-            item: standpoint.item(request),
+            also: also(&item),
+            item,
             events: events.iter().map(Story::of).collect(),
         });
     }
