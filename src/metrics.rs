@@ -9,26 +9,24 @@
 //! 0 from the start, because a series that is born with 1 raises no alert.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
-use prometheus::{
-    CounterVec, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{CounterVec, GaugeVec, HistogramVec, IntCounterVec, Registry, TextEncoder};
 
 use crate::model::act::Answer;
 use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
 use crate::model::standing::State;
 
+use self::book::{Book, Source};
+
+mod book;
+
 /// The media type of what [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// What begins every name of ours.
-const PREFIX: &str = "lapsed_";
 
 /// The states that [`Metrics::settled`] counts.
 const SETTLED: [State; 4] = [
@@ -83,7 +81,7 @@ pub struct Snapshot {
     pub providers: Vec<ProviderName>,
     /// By provider and the state that people see; what is absent is 0.
     pub cancellations: BTreeMap<(ProviderName, State), u64>,
-    /// By provider and the reason that names the hold; what is absent is 0.
+    /// By provider and reason; what is absent is 0.
     pub holds: BTreeMap<(ProviderName, HoldReason), u64>,
     /// The earliest of what is scheduled.
     pub next_due: BTreeMap<ProviderName, DateTime<Utc>>,
@@ -273,9 +271,16 @@ impl Metrics {
         }
     }
 
-    /// When writes may start next; none: the schedule has no further tick.
+    /// When writes may start next; none: the schedule has no further tick. What is not known
+    /// is not exported: 0 would read as 1970 and raise alarms.
     pub fn next_tick(&self, provider: &ProviderName, at: Option<DateTime<Utc>>) {
-        set_or_drop(&self.families.reconcile_next_run, provider, at);
+        let family = &self.families.reconcile_next_run;
+        let name = provider.as_str();
+        match at {
+            Some(at) => family.with_label_values(&[name]).set(seconds(at)),
+            // An error says that it was not exported before.
+            None => drop(family.remove_label_values(&[name])),
+        }
     }
 
     /// A request was settled, so long after it was due.
@@ -342,7 +347,6 @@ impl Metrics {
 
     /// How many seconds the provider's clock is ahead of ours.
     pub fn clock_skew(&self, provider: &ProviderName, skew: i64) {
-        #[expect(clippy::cast_precision_loss, reason = "a skew fits 52 bits")]
         self.families
             .provider_clock_skew
             .with_label_values(&[provider.as_str()])
@@ -380,13 +384,21 @@ impl Metrics {
             .set(f64::from(u8::from(leads)));
     }
 
-    /// Takes over what the ledger knows now.
+    /// Takes over what the ledger knows now, and nothing of what it knew before: with an empty
+    /// snapshot, its series are absent, which is truer than a number that stands still.
     pub fn refresh(&self, snapshot: &Snapshot) {
         let _together = self.together();
         let it = &self.families;
-        it.cancellations.reset();
-        it.holds.reset();
-        it.paused.reset();
+        for family in [
+            &it.cancellations,
+            &it.holds,
+            &it.paused,
+            &it.next_due,
+            &it.oldest_unknown,
+            &it.limit_used,
+        ] {
+            family.reset();
+        }
         for provider in &snapshot.providers {
             self.refresh_provider(provider, snapshot);
         }
@@ -414,10 +426,14 @@ impl Metrics {
         it.paused
             .with_label_values(&[name])
             .set(f64::from(u8::from(paused)));
-        let next_due = snapshot.next_due.get(provider).copied();
-        set_or_drop(&it.next_due, provider, next_due);
-        let oldest = snapshot.oldest_unknown.get(provider).copied();
-        set_or_drop(&it.oldest_unknown, provider, oldest);
+        if let Some(at) = snapshot.next_due.get(provider) {
+            it.next_due.with_label_values(&[name]).set(seconds(*at));
+        }
+        if let Some(at) = snapshot.oldest_unknown.get(provider) {
+            it.oldest_unknown
+                .with_label_values(&[name])
+                .set(seconds(*at));
+        }
     }
 
     /// Everything, in Prometheus' text format ([`CONTENT_TYPE`]).
@@ -451,25 +467,11 @@ const NONE: &[&str] = &[];
 
 /// Seconds since 1970, as Prometheus counts time.
 fn seconds(at: DateTime<Utc>) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "milliseconds fit 52 bits")]
-    let millis = at.timestamp_millis() as f64;
-    millis / 1000.0
+    at.timestamp_millis() as f64 / 1000.0
 }
 
 fn count(number: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "counts fit 52 bits")]
-    let value = number as f64;
-    value
-}
-
-/// A time that is not known is not exported: 0 would read as 1970 and raise alarms.
-fn set_or_drop(family: &GaugeVec, provider: &ProviderName, at: Option<DateTime<Utc>>) {
-    let name = provider.as_str();
-    match at {
-        Some(at) => family.with_label_values(&[name]).set(seconds(at)),
-        // An error says that it was not exported before.
-        None => drop(family.remove_label_values(&[name])),
-    }
+    number as f64
 }
 
 /// Ends every series of one provider.
@@ -489,103 +491,6 @@ where
                 drop(family.remove(&labels));
             }
         }
-    }
-}
-
-/// Who knows a metric's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    /// This process: it begins anew with each start.
-    Process,
-    /// The ledger: the same on every replica.
-    Ledger,
-    /// This process, which goes on from the ledger's count at its start.
-    Continued,
-}
-
-/// One metric as `METRICS.md` tells it.
-struct Definition {
-    name: String,
-    kind: &'static str,
-    labels: &'static [&'static str],
-    source: Source,
-    help: &'static str,
-}
-
-/// Registers metrics, and remembers what each is.
-#[derive(Default)]
-struct Book {
-    registry: Registry,
-    definitions: Vec<Definition>,
-}
-
-type Labels = &'static [&'static str];
-
-impl Book {
-    fn gauge(
-        &mut self,
-        name: &str,
-        labels: Labels,
-        source: Source,
-        help: &'static str,
-    ) -> GaugeVec {
-        let options = self.define(name, "gauge", labels, source, help);
-        self.register(GaugeVec::new(options, labels).expect("a name and labels of ours"))
-    }
-
-    fn counter(
-        &mut self,
-        name: &str,
-        labels: Labels,
-        source: Source,
-        help: &'static str,
-    ) -> IntCounterVec {
-        let options = self.define(name, "counter", labels, source, help);
-        self.register(IntCounterVec::new(options, labels).expect("a name and labels of ours"))
-    }
-
-    fn seconds_counter(&mut self, name: &str, labels: Labels, help: &'static str) -> CounterVec {
-        let options = self.define(name, "counter", labels, Source::Process, help);
-        self.register(CounterVec::new(options, labels).expect("a name and labels of ours"))
-    }
-
-    fn histogram(
-        &mut self,
-        name: &str,
-        labels: Labels,
-        buckets: &[f64],
-        help: &'static str,
-    ) -> HistogramVec {
-        let options = self.define(name, "histogram", labels, Source::Process, help);
-        let options = HistogramOpts::from(options).buckets(buckets.to_vec());
-        self.register(HistogramVec::new(options, labels).expect("a name and labels of ours"))
-    }
-
-    fn define(
-        &mut self,
-        name: &str,
-        kind: &'static str,
-        labels: Labels,
-        source: Source,
-        help: &'static str,
-    ) -> Opts {
-        let name = format!("{PREFIX}{name}");
-        let options = Opts::new(name.clone(), help);
-        self.definitions.push(Definition {
-            name,
-            kind,
-            labels,
-            source,
-            help,
-        });
-        options
-    }
-
-    fn register<C: Collector + Clone + 'static>(&mut self, family: C) -> C {
-        self.registry
-            .register(Box::new(family.clone()))
-            .expect("each name is defined once");
-        family
     }
 }
 
@@ -625,7 +530,6 @@ struct Families {
 }
 
 impl Families {
-    #[expect(clippy::too_many_lines, reason = "reads as a table")]
     fn define(book: &mut Book) -> Self {
         Self {
             build_info: book.gauge("build_info", &["version", "revision"], Source::Process, "The build that is running; always 1."),
@@ -641,7 +545,7 @@ impl Families {
             reconcile_last_success: book.gauge("reconcile_last_success_timestamp_seconds", &["provider"], Source::Process, "When a pass last ended without failing; one behind a closed gate counts."),
             reconcile_next_run: book.gauge("reconcile_next_run_timestamp_seconds", &["provider"], Source::Process, "When writes may start next; absent where the schedule has no further tick."),
             cancellations: book.gauge("cancellations", &["provider", "state"], Source::Ledger, "Requests by the state that people see, gates included."),
-            holds: book.gauge("holds", &["provider", "reason"], Source::Ledger, "Held requests, by the reason of the hold."),
+            holds: book.gauge("holds", &["provider", "reason"], Source::Ledger, "Held requests by reason; one with several reasons counts under each."),
             next_due: book.gauge("next_due_timestamp_seconds", &["provider"], Source::Ledger, "When the earliest scheduled request is due; absent where none is."),
             oldest_unknown: book.gauge("oldest_unknown_timestamp_seconds", &["provider"], Source::Ledger, "When the oldest attempt was sent whose outcome is still unknown; absent where none is."),
             settled: book.counter("settled_total", &["provider", "state"], Source::Continued, "Requests that were settled, by the state that they ended in."),
@@ -662,70 +566,6 @@ impl Families {
         }
     }
 }
-
-impl Book {
-    /// The reference, in Markdown.
-    fn page(&self) -> String {
-        let mut page = String::from(PAGE_HEAD);
-        for definition in &self.definitions {
-            let labels: Vec<String> = definition
-                .labels
-                .iter()
-                .map(|label| format!("`{label}`"))
-                .collect();
-            let labels = if labels.is_empty() {
-                "–".to_owned()
-            } else {
-                labels.join(", ")
-            };
-            let Definition {
-                name, kind, help, ..
-            } = definition;
-            let source = definition.source.as_str();
-            // Writing to a `String` cannot fail.
-            let _ = writeln!(page, "| `{name}` | {kind} | {labels} | {source} | {help} |");
-        }
-        page.push_str(PAGE_FOOT);
-        page
-    }
-}
-
-impl Source {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Process => "process",
-            Self::Ledger => "ledger",
-            Self::Continued => "process, from the ledger's count on",
-        }
-    }
-}
-
-const PAGE_HEAD: &str = "\
-<!-- Generated from src/metrics.rs; a test keeps it equal. Do not edit. -->
-
-# Metrics
-
-What `GET /metrics` of `lapsed run` serves, in Prometheus' text format. Labels come from closed
-sets; `provider` is the name that the file gives it. No id and no text of an error is ever a label.
-
-**Source** says who knows the value. *process*: it begins anew with each start. *ledger*: it is
-read at each scrape and is the same on every replica, so rules use `max by (…)`. *process, from
-the ledger's count on*: a counter that takes the ledger's count at its start, so that no restart
-loses one of these rare events.
-
-| Metric | Type | Labels | Source | Meaning |
-| --- | --- | --- | --- | --- |
-";
-
-const PAGE_FOOT: &str = "
-The values of `state` and `reason` are those that the page and the API show. `outcome` of
-`lapsed_attempts_total` is one of `accepted`, `refused`, `throttled`, `unavailable`,
-`unauthorized`, `forbidden`, `not_sent`, `unclear`.
-
-Beside these, the usual metrics of a process (Linux): `process_cpu_seconds_total`,
-`process_open_fds`, `process_max_fds`, `process_virtual_memory_bytes`,
-`process_resident_memory_bytes`, `process_start_time_seconds`, `process_threads`.
-";
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,8 @@ mod arrows;
 #[cfg(test)]
 mod file;
 #[cfg(test)]
+mod http;
+#[cfg(test)]
 mod pass;
 #[cfg(test)]
 mod plan;

@@ -1,0 +1,148 @@
+//! Metrics and health, open to whoever reaches the address.
+//!
+//! Being alive depends on nothing: an outage of the disk or a bad file must not become a loop
+//! of restarts. Being ready asks for a valid revision and a ledger that answers.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::ledger::LedgerError;
+use crate::metrics::{CONTENT_TYPE, Snapshot};
+use crate::model::ids::ProviderName;
+use crate::reconcile::report::Standpoint;
+
+use super::params::Params;
+use super::problem::Problem;
+use super::{App, Caller, Edge};
+
+/// How long what a scrape read of the ledger is good for: several scrapers cost one reading.
+const FRESH_FOR: Duration = Duration::from_secs(1);
+
+/// How long the ledger may take to show that it answers.
+const LEDGER_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// `GET /metrics`. Where the ledger fails, what is known without it is still told.
+pub async fn metrics(State(edge): Caller) -> Response {
+    let app = &edge.app;
+    refresh(app).await;
+    let mut response = app.metrics.render().into_response();
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    response
+}
+
+async fn refresh(app: &App) {
+    let mut refreshed = app.refreshed.lock().await;
+    let now = app.clock.since_boot();
+    if refreshed.is_some_and(|at| now.saturating_sub(at) < FRESH_FOR) {
+        return;
+    }
+    let snapshot = match snapshot(app).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            app.metrics.ledger_failed();
+            tracing::error!(%error, "could not read the ledger for the metrics");
+            Snapshot::default()
+        }
+    };
+    app.metrics.refresh(&snapshot);
+    *refreshed = Some(now);
+}
+
+async fn snapshot(app: &App) -> Result<Snapshot, LedgerError> {
+    let Some(in_force) = app.live.in_force.load_full() else {
+        return Ok(Snapshot::default());
+    };
+    let now = app.clock.now();
+    let standpoint = Standpoint::read(&*app.ledger, in_force.config.clone(), now).await?;
+    let tally = app.ledger.tally(now).await?;
+    let providers: Vec<_> = standpoint.config.providers.keys().cloned().collect();
+    Ok(Snapshot {
+        cancellations: standpoint.counts(&tally),
+        holds: standpoint.hold_counts(&tally),
+        next_due: tally.next_due,
+        oldest_unknown: tally.oldest_unknown,
+        limit_used: limits_used(&standpoint),
+        paused: providers
+            .iter()
+            .filter(|name| standpoint.pauses.of(name).is_some())
+            .cloned()
+            .collect(),
+        providers,
+    })
+}
+
+/// The used parts of the limits over all providers; 1 when spent.
+fn limits_used(standpoint: &Standpoint) -> BTreeMap<&'static str, f64> {
+    let ratio = |used: &BTreeMap<ProviderName, u64>, most: u64| match most {
+        // Zero means zero: nothing may be sent, so all of it is used.
+        0 => 1.0,
+        most => used.values().sum::<u64>() as f64 / most as f64,
+    };
+    let (used, limits) = (&standpoint.used, &standpoint.config.limits);
+    BTreeMap::from([
+        ("per_hour", ratio(&used.hour, limits.per_hour)),
+        ("per_day", ratio(&used.day, limits.per_day)),
+    ])
+}
+
+/// `GET /livez`.
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`; `?verbose` lists every check.
+pub async fn readyz(
+    State(edge): Caller,
+    RawQuery(query): RawQuery,
+) -> Result<(StatusCode, String), Problem> {
+    let verbose = Params::read(query.as_deref(), &["verbose"])?
+        .one("verbose")?
+        .is_some();
+    let checks = checks(&edge).await;
+    let ready = checks.values().all(Option::is_none);
+    let mut text = String::new();
+    for (name, failure) in &checks {
+        // Writing to a `String` cannot fail.
+        let _ = match failure {
+            Some(why) => writeln!(text, "[-] {name}: {why}"),
+            None if verbose => writeln!(text, "[+] {name} ok"),
+            None => Ok(()),
+        };
+    }
+    text.push_str(if ready { "ok\n" } else { "not ready\n" });
+    let status = match ready {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Ok((status, text))
+}
+
+/// Every check, with why it fails.
+async fn checks(edge: &Edge) -> BTreeMap<&'static str, Option<String>> {
+    let mut checks = BTreeMap::from([("ledger", None), ("revision", None), ("running", None)]);
+    if let Some(why) = ledger_silent(&edge.app).await {
+        checks.insert("ledger", Some(why));
+    }
+    for (name, why) in edge.app.live.not_ready() {
+        checks.insert(name, Some(why));
+    }
+    if edge.shutdown.is_cancelled() {
+        checks.insert("running", Some("the daemon is stopping".to_owned()));
+    }
+    checks
+}
+
+async fn ledger_silent(app: &App) -> Option<String> {
+    match tokio::time::timeout(LEDGER_ANSWERS_WITHIN, app.ledger.identity()).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some("it did not answer in time".to_owned()),
+    }
+}

@@ -1,0 +1,135 @@
+//! The status page: at a glance whether all is well, what comes next, what is held and what
+//! frees it, what is done.
+//!
+//! Rendered here, complete without any script. Templates, style sheet and icon are in the
+//! binary; every value is escaped, because ids, labels and notes are other people's text.
+
+use std::sync::LazyLock;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use serde::Serialize;
+
+use super::params::Params;
+use super::problem::Problem;
+use super::{Caller, api};
+
+mod form;
+mod summary;
+mod view;
+
+/// Where the style sheet is found.
+pub const STYLE_PATH: &str = "/assets/lapsed.css";
+
+/// Where the icon is found.
+pub const ICON_PATH: &str = "/assets/lapsed.svg";
+
+/// Instructions that one rendering may take: far above the largest page, and an end to a
+/// template that would never end.
+const FUEL: u64 = 5_000_000;
+
+/// The templates, compiled once.
+static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_fuel(Some(FUEL));
+    environment.add_filter("moment", form::moment);
+    environment.add_filter("exact", form::exact);
+    environment.add_filter("count", form::count);
+    environment.add_filter("plain", form::plain);
+    environment.add_filter("code", form::code);
+    for (name, text) in [
+        ("layout.html", include_str!("layout.html")),
+        ("parts.html", include_str!("parts.html")),
+        ("index.html", include_str!("index.html")),
+        ("item.html", include_str!("item.html")),
+        ("lost.html", include_str!("lost.html")),
+    ] {
+        environment
+            .add_template(name, text)
+            .expect("a template of ours compiles; a test renders each");
+    }
+    environment
+});
+
+/// `GET /`. Where nothing can be told of the cancellations, the page says why, with 503.
+pub async fn index(State(edge): Caller, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    Params::read(query.as_deref(), &[])?;
+    let page = view::index(&edge.app).await;
+    let status = match page.knows() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    render("index.html", &page).map(|html| (status, html).into_response())
+}
+
+/// `GET /cancellations/{provider}/{id}`: everything that is known of one subscription.
+pub async fn item(
+    State(edge): Caller,
+    Path((provider, id)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Params::read(query.as_deref(), &[])?;
+    let app = &edge.app;
+    let (standpoint, requests) = match api::find(app, &provider, &id).await {
+        Ok(found) => found,
+        Err(problem) => return lost(&view::lost(app, &problem), problem),
+    };
+    let page = view::item(app, &standpoint, &requests).await?;
+    render("item.html", &page).map(IntoResponse::into_response)
+}
+
+/// A problem on a page for people, with the problem's own status and headers.
+fn lost(page: &view::Lost, problem: Problem) -> Result<Response, Problem> {
+    let html = render("lost.html", page)?;
+    let mut response = problem.into_response();
+    *response.body_mut() = html.0.into();
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    Ok(response)
+}
+
+fn render(template: &str, page: &impl Serialize) -> Result<Html<String>, Problem> {
+    let rendered = TEMPLATES
+        .get_template(template)
+        .and_then(|it| it.render(Value::from(Serde(page))));
+    rendered.map(Html).map_err(|error| {
+        tracing::error!(error = format!("{error:#}"), "could not render {template}");
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "this is a fault of lapsed; its log has the details",
+        )
+    })
+}
+
+/// `GET /assets/lapsed.css`.
+pub async fn style() -> Asset {
+    asset("text/css; charset=utf-8", include_str!("assets/lapsed.css"))
+}
+
+/// `GET /assets/lapsed.svg`.
+pub async fn icon() -> Asset {
+    asset("image/svg+xml", include_str!("assets/lapsed.svg"))
+}
+
+type Asset = ([(HeaderName, HeaderValue); 2], &'static str);
+
+/// Something of ours that changes with the binary alone; kept for a while, so that the page's
+/// reloads do not fetch it again.
+fn asset(media: &'static str, text: &'static str) -> Asset {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media)),
+        (
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("private, max-age=300"),
+        ),
+    ];
+    (headers, text)
+}
