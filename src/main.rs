@@ -1,1 +1,5 @@
-fn main() {}
+//! The `lapsed` command.
+
+fn main() -> std::process::ExitCode {
+    lapsed::cli::main()
+}

@@ -3,7 +3,7 @@
 //! Secrets are found here, from the environment that the command line hands in and from the
 //! files that the configuration names, and go straight into the adapters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,23 @@ use std::sync::{Mutex, PoisonError};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{Auth, KajabiAuth, LotusAuth, Mode, ProviderConfig, RateLimit, SecretRef};
+use crate::config::{
+    Auth, Config, KajabiAuth, LotusAuth, Mode, ProviderConfig, RateLimit, SecretRef,
+};
 use crate::daemon::worker::Connect;
-use crate::metrics::Metrics;
+use crate::http::{App, Tokens};
+use crate::ledger::{Ledger, LedgerError, Tally};
+use crate::metrics::{Counted, Metrics};
 use crate::model::ids::ProviderName;
 use crate::provider::transport::Throttle;
 use crate::provider::{Credentials, Meter, Reader, Setup};
-use crate::reconcile::pass::Party;
+use crate::reconcile::inbox::{Asked, Inbox};
+use crate::reconcile::live::Live;
+use crate::reconcile::pass::{Party, Tools};
 
 /// The process environment, read once by the command line.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +84,15 @@ impl Environment {
         std::fs::read(self.folder.join(path)).map_err(|error| SecretMissing {
             why: format!("the secret file {} cannot be read: {error}", path.display()),
         })
+    }
+
+    /// The first secret of a provider that is not there, in words.
+    pub fn missing(&self, config: &ProviderConfig) -> Option<String> {
+        let throttle = Arc::new(Throttle::new(config.rate_limit, config.concurrency));
+        let clock = Arc::new(crate::clock::SystemClock::new());
+        self.setup(config, clock, Arc::new(NoMeter), throttle)
+            .err()
+            .map(|missing| missing.to_string())
     }
 
     /// Finds everything that a provider's adapter needs.
@@ -146,13 +163,90 @@ pub fn preview(
     crate::provider::reader(&setup).map_err(|error| error.to_string())
 }
 
+/// Everything that a daemon is made of, but for the files that it watches.
+pub struct House {
+    /// What every pass works with.
+    pub tools: Tools,
+    /// What the daemon itself has to do, out of the inbox.
+    pub asks: UnboundedReceiver<Asked>,
+    /// What the daemon knows of itself.
+    pub live: Arc<Live>,
+    /// Builds adapters.
+    pub connect: Arc<dyn Connect>,
+    /// What the HTTP port serves.
+    pub app: Arc<App>,
+}
+
+impl House {
+    /// Builds it over a ledger. Counters of rare events go on from what the ledger knows.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub async fn build(
+        ledger: Arc<dyn Ledger>,
+        environment: Environment,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LedgerError> {
+        let revision = option_env!("LAPSED_BUILD_REVISION").unwrap_or("unknown");
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), revision));
+        metrics.rebuild(&counted(&ledger.tally(clock.now()).await?));
+        // One daemon holds the lock of its ledger, and is the one that acts.
+        metrics.leader(true);
+        let live = Arc::new(Live::default());
+        let (inbox, asks) = Inbox::new(Arc::clone(&ledger));
+        let app = Arc::new(App::new(
+            Arc::clone(&ledger),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            Arc::clone(&live),
+        ));
+        let connect = Arc::new(Adapters {
+            environment,
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            app: Arc::clone(&app),
+            throttles: Mutex::default(),
+            known: Mutex::default(),
+        });
+        Ok(Self {
+            tools: Tools {
+                ledger,
+                clock,
+                metrics,
+                inbox,
+                stop: CancellationToken::new(),
+            },
+            asks,
+            live,
+            connect,
+            app,
+        })
+    }
+}
+
+/// What the ledger has counted of rare events.
+fn counted(tally: &Tally) -> Counted {
+    Counted {
+        settled: tally
+            .states
+            .iter()
+            .filter(|((_, state), _)| state.finished())
+            .map(|(key, count)| (key.clone(), count.all))
+            .collect(),
+        attempts: tally.attempts.clone(),
+    }
+}
+
 /// Builds the adapters of a daemon. Their rate limits live here, so that an adapter that is
 /// built anew goes on under what the old one has used.
 pub struct Adapters {
     environment: Environment,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    app: Arc<App>,
     throttles: Mutex<BTreeMap<ProviderName, Limited>>,
+    /// Providers that have metrics.
+    known: Mutex<BTreeSet<ProviderName>>,
 }
 
 /// A rate limit, and what it was built for.
@@ -163,16 +257,6 @@ struct Limited {
 }
 
 impl Adapters {
-    /// A builder of adapters.
-    pub fn new(environment: Environment, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
-        Self {
-            environment,
-            clock,
-            metrics,
-            throttles: Mutex::default(),
-        }
-    }
-
     fn throttle(&self, config: &ProviderConfig) -> Arc<Throttle> {
         let mut throttles = self
             .throttles
@@ -230,6 +314,32 @@ impl Connect for Adapters {
             reader,
             canceller,
         })
+    }
+
+    fn in_force(&self, config: &Config) {
+        let find = |secret: &Option<SecretRef>, key: &str| {
+            let found = self.environment.find(secret.as_ref()?);
+            found
+                .inspect_err(|missing| {
+                    tracing::error!("`{key}`: {missing}; nobody is let in by it")
+                })
+                .ok()
+        };
+        self.app.set_tokens(Tokens {
+            admin: find(&config.admin_token, "admin_token"),
+            read: find(&config.read_token, "read_token"),
+        });
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in known
+            .iter()
+            .filter(|name| !config.providers.contains_key(*name))
+        {
+            self.metrics.forget(gone);
+        }
+        for name in config.providers.keys() {
+            self.metrics.known(name);
+        }
+        *known = config.providers.keys().cloned().collect();
     }
 
     fn fingerprint(&self, config: &ProviderConfig) -> Option<[u8; 32]> {

@@ -1,19 +1,15 @@
 //! The tests of lapsed, one module for each boundary, in one binary that links once.
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy allows it in tests, but not in their helpers"
+)]
 
-// Said once more for each, so that clippy knows their helpers for test code.
-#[cfg(test)]
 mod arrows;
-#[cfg(test)]
 mod file;
-#[cfg(test)]
 mod http;
-#[cfg(test)]
 mod pass;
-#[cfg(test)]
 mod plan;
-#[cfg(test)]
 mod sandbox;
-#[cfg(test)]
 mod schedule;
-#[cfg(test)]
 mod source;
+mod telemetry;

@@ -119,7 +119,7 @@ impl Keeper {
             self.tools.metrics.config_seen(seen_at);
         }
         if let Some(problem) = &latest.problem {
-            self.refuse(latest, vec![problem.clone()], None).await?;
+            self.refuse(latest, vec![problem.to_string()], None).await?;
             return Ok(Verdict::Unchanged);
         }
         let Some(text) = &latest.text else {
@@ -293,7 +293,11 @@ fn read(text: &Text, before: Option<&Manifest>) -> Read {
             })
             .collect(),
         unmatched: text.unmatched.clone(),
-        outside: text.outside.clone(),
+        outside: text
+            .outside
+            .iter()
+            .map(|it| (it.name.clone(), it.leads_to.clone()))
+            .collect(),
     });
     let manifest = match result {
         Ok(manifest) => manifest,

@@ -163,6 +163,7 @@ impl Workers {
             }
             stays
         });
+        self.connect.in_force(&in_force.config);
         for config in in_force.config.providers.values() {
             self.tools.metrics.mode(&config.name, config.mode.as_str());
             let setting = Arc::new(Setting {

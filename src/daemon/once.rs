@@ -40,6 +40,7 @@ pub async fn once(
     let Some(in_force) = live.in_force.load_full() else {
         return Ok(report);
     };
+    connect.in_force(&in_force.config);
     let passes = in_force.config.providers.values().map(|config| {
         let in_force = Arc::clone(&in_force);
         async move {

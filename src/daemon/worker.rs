@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::ProviderConfig;
+use crate::config::{Config, ProviderConfig};
 use crate::ledger::{LedgerError, ProviderMemory};
 use crate::model::hold::HoldReason;
 use crate::plan::health::{self, Sign};
@@ -34,6 +34,9 @@ pub trait Connect: Send + Sync {
 
     /// Differs when the secrets differ; none while one is missing.
     fn fingerprint(&self, config: &ProviderConfig) -> Option<[u8; 32]>;
+
+    /// Told of every configuration that comes into force.
+    fn in_force(&self, config: &Config);
 }
 
 /// What a worker works by. A new one replaces it when a revision is accepted.

@@ -120,6 +120,8 @@ pub trait Ledger: Send + Sync {
     fn verify(&self) -> Reply<'_, Verification>;
     /// The newest block of the chain.
     fn head(&self) -> Reply<'_, Head>;
+    /// Whether a block of that hash, in hex, is part of the chain.
+    fn has_block(&self, hash: String) -> Reply<'_, bool>;
 }
 
 /// Which ledger it is.

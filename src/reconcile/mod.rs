@@ -6,4 +6,5 @@ mod execute;
 pub mod inbox;
 pub mod live;
 pub mod pass;
+pub mod preview;
 pub mod report;

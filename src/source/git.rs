@@ -1,33 +1,43 @@
-//! Whether git is at work in the checkout that a folder belongs to.
+//! Whether git is changing a checkout, or waits for a person in the middle of a change.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::SourceError;
+/// What git keeps in its folder while it writes files, and while a merge, a rebase, a
+/// cherry-pick or a revert stands unfinished.
+const SIGNS: [&str; 6] = [
+    "index.lock",
+    "MERGE_HEAD",
+    "CHERRY_PICK_HEAD",
+    "REVERT_HEAD",
+    "rebase-merge",
+    "rebase-apply",
+];
 
-/// What stands in git's own folder while it is at work, or while a person has yet to end what
-/// it began.
-const SIGNS: [&str; 4] = ["index.lock", "MERGE_HEAD", "rebase-merge", "rebase-apply"];
-
-/// What git is doing, if it is.
-pub(super) fn busy(folder: &Path) -> Option<SourceError> {
-    let (checkout, git) = git_folder(folder)?;
-    let sign = SIGNS.iter().find(|sign| git.join(sign).exists())?;
-    Some(SourceError::Busy {
-        path: checkout.display().to_string(),
-        what: (*sign).to_owned(),
-    })
+/// The sign that git is at work in a checkout around one of the folders.
+pub(super) fn sign_of_work<'a>(folders: impl IntoIterator<Item = &'a Path>) -> Option<PathBuf> {
+    let around: BTreeSet<&Path> = folders.into_iter().flat_map(Path::ancestors).collect();
+    around
+        .into_iter()
+        .filter_map(git_folder)
+        .flat_map(|git| SIGNS.map(|sign| git.join(sign)))
+        .find(|sign| sign.symlink_metadata().is_ok())
 }
 
-/// The checkout around a folder, and where git keeps its own: `.git`, or where the file `.git`
-/// of a worktree points.
-fn git_folder(folder: &Path) -> Option<(PathBuf, PathBuf)> {
-    folder.ancestors().find_map(|checkout| {
-        let git = checkout.join(".git");
-        if git.is_dir() {
-            return Some((checkout.to_owned(), git));
-        }
-        let text = std::fs::read_to_string(git).ok()?;
-        let target = text.strip_prefix("gitdir:")?.trim();
-        Some((checkout.to_owned(), checkout.join(target)))
-    })
+/// The folder in which git keeps the state of a checkout, if `folder` is the top of one.
+///
+/// In a linked worktree and in a submodule `.git` is a file that says where that is.
+fn git_folder(folder: &Path) -> Option<PathBuf> {
+    let git = folder.join(".git");
+    let metadata = git.metadata().ok()?;
+    if metadata.is_dir() {
+        return Some(git);
+    }
+    const LONGEST: u64 = 8 * 1024;
+    if !metadata.is_file() || metadata.len() > LONGEST {
+        return None;
+    }
+    let text = std::fs::read_to_string(&git).ok()?;
+    let place = text.strip_prefix("gitdir:")?.trim();
+    Some(folder.join(place))
 }

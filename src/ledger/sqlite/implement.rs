@@ -157,4 +157,12 @@ impl Ledger for SqliteLedger {
     fn head(&self) -> Reply<'_, Head> {
         self.read(|conn| Ok(open::head(conn)?))
     }
+
+    fn has_block(&self, hash: String) -> Reply<'_, bool> {
+        self.read(move |conn| {
+            Ok(conn
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM blocks WHERE lower(hex(hash)) = ?1)")?
+                .query_row([hash.to_ascii_lowercase()], |row| row.get(0))?)
+        })
+    }
 }

@@ -32,6 +32,7 @@ const LARGEST_COMMIT: usize = 256;
 /// A ledger in one SQLite database.
 #[derive(Clone)]
 pub struct SqliteLedger {
+    path: PathBuf,
     writes: mpsc::Sender<WriteJob>,
     reads: mpsc::Sender<ReadJob>,
 }
@@ -104,7 +105,16 @@ impl SqliteLedger {
                 job(&reader);
             }
         })?;
-        Ok(Self { writes, reads })
+        Ok(Self {
+            path: path.to_owned(),
+            writes,
+            reads,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     fn read<T: Send + 'static>(

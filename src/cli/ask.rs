@@ -1,0 +1,163 @@
+//! `pause`, `resume`, `reconcile`, `retry`: asked of the running daemon, through the ledger's
+//! inbox.
+
+use clap::{Args, ValueEnum};
+
+use super::context::Context;
+use super::{Exit, output};
+use crate::ledger::sqlite::{OpenAs, SqliteLedger};
+use crate::ledger::{Command, Ledger as _, LedgerError, Posted};
+use crate::model::ids::ProviderName;
+use crate::model::standing::State;
+
+/// The arguments of `pause`, `resume` and `reconcile`.
+#[derive(Debug, Args)]
+pub(super) struct PauseArgs {
+    /// One provider [default: all]
+    provider: Option<String>,
+    #[command(flatten)]
+    who: Who,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Who {
+    /// Who asks [default: the user's name]
+    #[arg(long)]
+    by: Option<String>,
+    /// Why, for the record
+    #[arg(long, default_value = "no reason given")]
+    reason: String,
+}
+
+/// The arguments of `retry`.
+#[derive(Debug, Args)]
+pub(super) struct RetryArgs {
+    /// PROVIDER or PROVIDER/ID
+    what: String,
+    /// What is planned afresh
+    #[arg(long, value_enum, default_value_t = Ended::Failed)]
+    state: Ended,
+    #[command(flatten)]
+    who: Who,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Ended {
+    Failed,
+    Missed,
+}
+
+pub(super) async fn pause(context: &Context, args: &PauseArgs) -> anyhow::Result<Exit> {
+    ask(context, args, "pause", |provider| Command::Pause {
+        provider,
+    })
+    .await
+}
+
+pub(super) async fn resume(context: &Context, args: &PauseArgs) -> anyhow::Result<Exit> {
+    ask(context, args, "resume", |provider| Command::Resume {
+        provider,
+    })
+    .await
+}
+
+pub(super) async fn reconcile(context: &Context, args: &PauseArgs) -> anyhow::Result<Exit> {
+    ask(context, args, "a tick", |provider| Command::Reconcile {
+        provider,
+    })
+    .await
+}
+
+async fn ask(
+    context: &Context,
+    args: &PauseArgs,
+    what: &str,
+    command: impl FnOnce(Option<ProviderName>) -> Command,
+) -> anyhow::Result<Exit> {
+    let (ledger, config) = context.standing().await?;
+    let provider = args
+        .provider
+        .as_deref()
+        .map(|name| output::provider(name, config.as_deref()))
+        .transpose()?;
+    let whom = provider
+        .as_ref()
+        .map_or_else(|| "all providers".to_owned(), ToString::to_string);
+    post(context, &ledger, &args.who, command(provider)).await?;
+    tell(context, &ledger, &format!("asked for {what}: {whom}"))?;
+    Ok(Exit::Done)
+}
+
+pub(super) async fn retry(context: &Context, args: &RetryArgs) -> anyhow::Result<Exit> {
+    let (ledger, config) = context.standing().await?;
+    let (provider, id) = if args.what.contains('/') {
+        let (provider, id) = output::key(&args.what, config.as_deref())?;
+        (provider, Some(id))
+    } else {
+        (output::provider(&args.what, config.as_deref())?, None)
+    };
+    let state = match args.state {
+        Ended::Failed => State::Failed,
+        Ended::Missed => State::Missed,
+    };
+    if let Some(id) = &id {
+        let found = ledger.find_all(provider.clone(), id.clone()).await?;
+        if !found.iter().any(|request| request.state() == state) {
+            let is: Vec<String> = found
+                .iter()
+                .map(|request| request.state().to_string())
+                .collect();
+            let is = if is.is_empty() {
+                "not in the ledger".to_owned()
+            } else {
+                is.join(", ")
+            };
+            anyhow::bail!("{provider}/{id} is {is}; only what is {state} can be planned afresh");
+        }
+    }
+    let command = Command::Retry {
+        provider,
+        id,
+        state,
+    };
+    post(context, &ledger, &args.who, command).await?;
+    tell(
+        context,
+        &ledger,
+        &format!("asked to plan afresh what is {state}: {}", args.what),
+    )?;
+    Ok(Exit::Done)
+}
+
+async fn post(
+    context: &Context,
+    ledger: &SqliteLedger,
+    who: &Who,
+    command: Command,
+) -> anyhow::Result<()> {
+    ledger
+        .post(Posted {
+            number: 0,
+            at: context.clock().now(),
+            by: context.by(who.by.as_ref()),
+            reason: who.reason.clone(),
+            command,
+        })
+        .await?;
+    Ok(())
+}
+
+/// Says what was asked, and who will do it.
+fn tell(context: &Context, ledger: &SqliteLedger, what: &str) -> anyhow::Result<()> {
+    let running = matches!(
+        SqliteLedger::open(ledger.path(), OpenAs::Daemon),
+        Err(LedgerError::Locked { .. })
+    );
+    let when = if running {
+        "the running daemon does it within a second"
+    } else {
+        "no daemon is running; the next one does it when it starts"
+    };
+    context.print(&format!("{what}; {when}\n"));
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! `lapsed check`: everything that is wrong with the file, at once.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::context::{Context, Invalid};
+use super::{Exit, output};
+use crate::desired::{Manifest, Problem};
+use crate::model::ids::ProviderName;
+use crate::source::Text;
+
+/// The arguments of `check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Warnings are errors, and the file must end in the end mark `...`
+    #[arg(long)]
+    strict: bool,
+    /// For people, for editors, or as annotations of a pull request
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+    Github,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Severity {
+    Error,
+    Warning,
+}
+
+#[derive(Serialize)]
+struct Told<'p> {
+    #[serde(flatten)]
+    problem: &'p Problem,
+    severity: Severity,
+}
+
+pub(super) fn run(context: &Context, args: &CheckArgs) -> anyhow::Result<Exit> {
+    let text = context.read_text()?;
+    let manifest = match context.judge(&text) {
+        Ok(manifest) => manifest,
+        Err(invalid) => {
+            context.print(&refused(&invalid, args.format)?);
+            return Ok(Exit::Invalid);
+        }
+    };
+    let mut warnings = manifest.warnings.clone();
+    warnings.extend(missing_secrets(context, &manifest));
+    let mut errors = Vec::new();
+    if args.strict {
+        errors.append(&mut warnings);
+        errors.extend(no_end_mark(&text, &manifest));
+    }
+    let told: Vec<Told<'_>> = errors
+        .iter()
+        .map(|problem| (problem, Severity::Error))
+        .chain(warnings.iter().map(|problem| (problem, Severity::Warning)))
+        .map(|(problem, severity)| Told { problem, severity })
+        .collect();
+    context.print(&match args.format {
+        Format::Json => json(&told)?,
+        Format::Github => told.iter().map(annotation).collect(),
+        Format::Human => human(context, &text, &manifest, &told),
+    });
+    Ok(if errors.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Invalid
+    })
+}
+
+fn refused(invalid: &Invalid, format: Format) -> anyhow::Result<String> {
+    let told: Vec<Told<'_>> = invalid
+        .problems
+        .iter()
+        .map(|problem| Told {
+            problem,
+            severity: Severity::Error,
+        })
+        .collect();
+    Ok(match format {
+        Format::Json => json(&told)?,
+        Format::Github => told.iter().map(annotation).collect(),
+        Format::Human => format!("{invalid}\n"),
+    })
+}
+
+fn json(told: &[Told<'_>]) -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(told)?))
+}
+
+/// A workflow command of GitHub Actions; what would end a value is escaped as it asks for.
+fn annotation(told: &Told<'_>) -> String {
+    let data = |text: &str| {
+        text.replace('%', "%25")
+            .replace('\r', "%0D")
+            .replace('\n', "%0A")
+    };
+    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
+    let Problem {
+        file,
+        line,
+        column,
+        code,
+        message,
+    } = told.problem;
+    let severity = match told.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    format!(
+        "::{severity} file={},line={line},col={column},title=lapsed {}::{}\n",
+        property(file),
+        property(code),
+        data(message)
+    )
+}
+
+fn human(context: &Context, text: &Text, manifest: &Manifest, told: &[Told<'_>]) -> String {
+    let mut out = String::new();
+    for told in told {
+        let word = match told.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let _ = writeln!(out, "{word}: {}", told.problem.line());
+    }
+    if !told.is_empty() {
+        out.push('\n');
+    }
+    let config = &manifest.config;
+    let errors = told
+        .iter()
+        .any(|told| matches!(told.severity, Severity::Error));
+    let _ = writeln!(
+        out,
+        "{} is {}: {} at {}, {}, revision {}",
+        context.main_file().display(),
+        if errors {
+            "valid, but not by --strict"
+        } else {
+            "valid"
+        },
+        output::count(manifest.wanted.len() as u64, "cancellation"),
+        output::count(config.providers.len() as u64, "provider"),
+        output::count(text.files.len() as u64, "file"),
+        text.revision
+    );
+    let mut items: BTreeMap<&ProviderName, u64> = BTreeMap::new();
+    for wanted in &manifest.wanted {
+        *items.entry(&wanted.key.provider).or_default() += 1;
+    }
+    let rows = config
+        .providers
+        .values()
+        .map(|provider| {
+            let can = provider.kind().capabilities();
+            let mut notes = vec![format!("{} requests an item", can.requests_per_item())];
+            notes.push(if can.tells_period_end {
+                "tells the period's end".to_owned()
+            } else {
+                "does not tell the period's end".to_owned()
+            });
+            if can.takes_reason {
+                notes.push("is sent the reason".to_owned());
+            }
+            if can.takes_behaviors {
+                notes.push("is told what to bill".to_owned());
+            }
+            [
+                provider.name.to_string(),
+                provider.kind().to_string(),
+                provider.mode.as_str().to_owned(),
+                items.get(&provider.name).copied().unwrap_or(0).to_string(),
+                provider.schedule.text().to_owned(),
+                notes.join(", "),
+            ]
+        })
+        .collect();
+    out.push('\n');
+    out.push_str(&output::table(
+        [
+            "PROVIDER",
+            "TYPE",
+            "MODE",
+            "ITEMS",
+            "SCHEDULE",
+            "WHAT IT CAN DO",
+        ],
+        rows,
+    ));
+    out
+}
+
+/// Secrets that are not there: no error here, since a pull request has none.
+fn missing_secrets(context: &Context, manifest: &Manifest) -> Vec<Problem> {
+    let environment = context.environment();
+    let file = context.main_file().display().to_string();
+    manifest
+        .config
+        .providers
+        .values()
+        .filter_map(|provider| {
+            let missing = environment.missing(provider)?;
+            Some(Problem {
+                file: file.clone(),
+                line: 1,
+                column: 1,
+                code: "secret_missing",
+                message: format!(
+                    "provider `{}`: {missing}; its items would be held as `credentials`",
+                    provider.name
+                ),
+            })
+        })
+        .collect()
+}
+
+fn no_end_mark(text: &Text, manifest: &Manifest) -> Option<Problem> {
+    let main = text.files.first()?;
+    (!manifest.end_mark).then(|| Problem {
+        file: main.name.clone(),
+        line: u32::try_from(main.bytes.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(u32::MAX),
+        column: 1,
+        code: "end_mark",
+        message: "the file does not end in the end mark `...`, by which a file that was cut short is told from a whole one".to_owned(),
+    })
+}

@@ -1,0 +1,109 @@
+//! `lapsed history`: the record, and whether it is whole.
+
+use std::fmt::Write as _;
+
+use clap::{Args, ValueEnum};
+
+use super::context::Context;
+use super::explain::told;
+use super::{Exit, output};
+use crate::ledger::{EventQuery, Ledger as _};
+use crate::reconcile::report::EventReport;
+
+/// The arguments of `history`.
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// PROVIDER/ID; without it, the newest events of all
+    item: Option<String>,
+    /// At most so many events
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// Checks the chain, and every row against its events
+    #[arg(long)]
+    verify: bool,
+    /// With --verify: a head that was kept elsewhere and must be part of the chain
+    #[arg(long, value_name = "HASH", requires = "verify")]
+    head: Option<String>,
+    /// For people, or for programs
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+pub(super) async fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result<Exit> {
+    if args.verify {
+        return verify(context, args.head.as_deref()).await;
+    }
+    let (ledger, config) = context.standing().await?;
+    let mut rows = Vec::new();
+    if let Some(item) = &args.item {
+        let (provider, id) = output::key(item, config.as_deref())?;
+        let found = ledger.find_all(provider.clone(), id.clone()).await?;
+        if found.is_empty() {
+            anyhow::bail!("{provider}/{id} is not in the ledger");
+        }
+        rows.extend(found.iter().map(|request| Some(request.row)));
+    } else {
+        rows.push(None);
+    }
+    let mut events = Vec::new();
+    for row in rows {
+        let query = EventQuery {
+            row,
+            after: None,
+            limit: args.limit,
+        };
+        events.extend(ledger.events(query).await?);
+    }
+    events.sort_by_key(|event| event.number);
+    context.print(&match args.format {
+        Format::Json => {
+            let events: Vec<_> = events.iter().map(EventReport::of).collect();
+            format!("{}\n", serde_json::to_string_pretty(&events)?)
+        }
+        Format::Human => events.iter().fold(String::new(), |mut out, event| {
+            let _ = writeln!(
+                out,
+                "{}  {}  {}",
+                output::second(event.at),
+                event.key,
+                told(event)
+            );
+            out
+        }),
+    });
+    Ok(Exit::Done)
+}
+
+/// Checks the whole record; shared with `ledger verify`.
+pub(super) async fn verify(context: &Context, head: Option<&str>) -> anyhow::Result<Exit> {
+    let (ledger, _) = context.standing().await?;
+    let found = ledger.verify().await?;
+    let mut faults = found.faults.clone();
+    if let Some(head) = head
+        && !ledger.has_block(head.to_owned()).await?
+    {
+        faults.push(format!("the head {head} is not part of this chain: the record was changed or replaced after it was kept"));
+    }
+    context.print(&format!(
+        "{}, {} and {} checked; head: block {} {}\n",
+        output::count(found.requests, "request"),
+        output::count(found.events, "event"),
+        output::count(found.blocks, "block"),
+        found.head.block,
+        found.head.hash
+    ));
+    for fault in &faults {
+        context.complain(fault);
+    }
+    Ok(if faults.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}

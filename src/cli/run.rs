@@ -1,0 +1,175 @@
+//! `lapsed run`: the daemon, or one pass of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::Exit;
+use super::context::{self, Context, includes};
+use crate::daemon::once::once;
+use crate::daemon::{self, Daemon};
+use crate::desired::Manifest;
+use crate::ledger::Ledger;
+use crate::ledger::sqlite::{OpenAs, SqliteLedger};
+use crate::reconcile::accept;
+use crate::source::{Latest, Options, Source};
+use crate::wiring::House;
+
+/// Where the page, the API and the metrics are served where nothing else is said.
+const USUAL_LISTEN: &str = "127.0.0.1:9740";
+
+/// The arguments of `run`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "SIGTERM and SIGINT let what is in flight end and stop within 25 s; a second one stops at once. SIGHUP reads the file again."
+)]
+pub(super) struct RunArgs {
+    /// One pass over every provider, then exit: 1 if an item failed or is unknown
+    #[arg(long)]
+    once: bool,
+    /// Where metrics, health, API and page are served [default: the file's `listen`, else
+    /// 127.0.0.1:9740]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "LAPSED_LISTEN",
+        hide_env_values = true
+    )]
+    listen: Option<SocketAddr>,
+}
+
+pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exit> {
+    let file = context.read();
+    let config = file.as_ref().ok().map(|(_, manifest)| &manifest.config);
+    let path = context.ledger_path(config)?;
+    context::make_folder(&path)?;
+    let ledger = Arc::new(SqliteLedger::open(&path, OpenAs::Daemon)?);
+    tracing::info!(ledger = %path.display(), "ledger {} at {}", ledger.identity().await?.ledger_id, path.display());
+    // A bad file is no reason not to go on from what was accepted; but something there must be.
+    let manifest = match (file, accepted(&*ledger).await?) {
+        (Ok((_, manifest)), _) => manifest,
+        (Err(error), Some(manifest)) => {
+            tracing::error!("{error:#}");
+            manifest
+        }
+        (Err(error), None) => return Err(error),
+    };
+    let house = House::build(ledger, context.environment(), context.clock()).await?;
+    if args.once {
+        return one_pass(context, &house).await;
+    }
+    serve(&house, &manifest, args.listen).await?;
+    daemon::listen_to_signals(Arc::clone(&house.live), house.tools.stop.clone())
+        .context("signals cannot be listened to")?;
+    let source = Source::watch(
+        context.main_file(),
+        includes(),
+        Options {
+            max_bytes: manifest.config.max_bytes,
+            ..Options::default()
+        },
+        context.clock(),
+    );
+    drop(manifest);
+    run_daemon(house, source).await?;
+    tracing::info!("stopped");
+    Ok(Exit::Done)
+}
+
+/// Runs a daemon until its tools say stop.
+pub(super) async fn run_daemon(house: House, source: Source) -> anyhow::Result<()> {
+    let House {
+        tools,
+        asks,
+        live,
+        connect,
+        app: _,
+    } = house;
+    let daemon = Daemon {
+        tools,
+        asks,
+        live,
+        connect,
+        source,
+    };
+    daemon.run().await?;
+    Ok(())
+}
+
+/// The revision that the ledger keeps.
+async fn accepted(ledger: &dyn Ledger) -> anyhow::Result<Option<Manifest>> {
+    let current = ledger.current().await?;
+    Ok(current.and_then(|revision| accept::read_kept(&revision.files).ok()))
+}
+
+/// Serves the port, and the metrics' own where the file names one.
+pub(super) async fn serve(
+    house: &House,
+    manifest: &Manifest,
+    listen: Option<SocketAddr>,
+) -> anyhow::Result<SocketAddr> {
+    use crate::http::Surface;
+    use crate::http::server::{bind, serve};
+    let config = &manifest.config;
+    house.connect.in_force(config);
+    let address = listen
+        .or(config.listen)
+        .unwrap_or_else(|| USUAL_LISTEN.parse().expect("an address"));
+    if !address.ip().is_loopback() && config.read_token.is_none() {
+        tracing::warn!(
+            "{address} is not on loopback and there is no `read_token`: the page and the API answer nobody"
+        );
+    }
+    let mut surfaces = vec![(address, Surface::All)];
+    surfaces.extend(
+        config
+            .metrics_listen
+            .map(|address| (address, Surface::MetricsAndHealth)),
+    );
+    let mut first = None;
+    for (address, surface) in surfaces {
+        let listener = bind(address).await.with_context(|| {
+            format!("{address} cannot be listened on; name another with --listen")
+        })?;
+        let bound = listener.local_addr()?;
+        first.get_or_insert(bound);
+        tracing::info!(%bound, "listening on http://{bound}/");
+        tokio::spawn(serve(
+            listener,
+            Arc::clone(&house.app),
+            surface,
+            house.tools.stop.clone(),
+        ));
+    }
+    Ok(first.unwrap_or(address))
+}
+
+async fn one_pass(context: &Context, house: &House) -> anyhow::Result<Exit> {
+    let text = context.read_text();
+    let latest = match text {
+        Ok(text) => Latest {
+            text: Some(Arc::new(text)),
+            problem: None,
+            seen_at: Some(context.clock().now()),
+        },
+        Err(error) => bail!(error),
+    };
+    let report = once(&house.tools, &house.live, &*house.connect, &latest).await?;
+    for problem in &report.problems {
+        context.say(problem);
+    }
+    let passes = &report.passes;
+    context.print(&format!(
+        "{} looked at, {} sent, {} done, {} failed, {} unknown\n",
+        passes.taken, passes.sent, passes.done, passes.failed, passes.unknown
+    ));
+    Ok(
+        match (report.problems.is_empty(), report.failed_or_unknown) {
+            (false, _) => Exit::Invalid,
+            (true, 0) => Exit::Done,
+            (true, _) => Exit::Failed,
+        },
+    )
+}
