@@ -2,7 +2,7 @@
 //! clock, and how to print.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -79,11 +79,6 @@ impl Context {
     /// Whether colour is refused.
     pub(super) fn plain(&self) -> bool {
         self.variable("NO_COLOR").is_some()
-    }
-
-    /// Whether results are shown to a person who may see colours.
-    pub(super) fn colours(&self) -> bool {
-        !self.plain() && std::io::stdout().is_terminal()
     }
 
     /// Prints a result. Whoever closed the pipe has seen enough.

@@ -38,7 +38,7 @@ pub struct Keeper {
 
 /// A text that was read and judged by itself.
 enum Read {
-    Valid(Proposal),
+    Valid(Box<Proposal>),
     Invalid(Vec<String>),
 }
 
@@ -140,7 +140,7 @@ impl Keeper {
         };
         match read {
             Ok(Read::Valid(proposal)) => {
-                self.accept(latest, proposal).await?;
+                self.accept(latest, *proposal).await?;
                 Ok(Verdict::Accepted)
             }
             Ok(Read::Invalid(problems)) => {
@@ -318,7 +318,7 @@ fn read(text: &Text, before: Option<&Manifest>) -> Read {
     };
     match accept::lost_its_end(before, &proposal) {
         Some(problem) => Read::Invalid(vec![problem.line()]),
-        None => Read::Valid(proposal),
+        None => Read::Valid(Box::new(proposal)),
     }
 }
 
@@ -347,7 +347,7 @@ fn changed_providers(
         .collect()
 }
 
-fn tell(digest: &str, verdict: &crate::ledger::Verdict) {
+fn tell(digest: &str, verdict: &crate::model::memory::Verdict) {
     let counts = &verdict.counts;
     let new: u64 = counts.new.values().sum();
     tracing::info!(

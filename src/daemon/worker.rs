@@ -10,8 +10,9 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ProviderConfig};
-use crate::ledger::{LedgerError, ProviderMemory};
+use crate::ledger::LedgerError;
 use crate::model::hold::HoldReason;
+use crate::model::memory::ProviderMemory;
 use crate::plan::health::{self, Sign};
 use crate::reconcile::account;
 use crate::reconcile::live::{InForce, Live};

@@ -7,6 +7,7 @@
 pub mod act;
 pub mod hold;
 pub mod ids;
+pub mod memory;
 pub mod observed;
 pub mod provider;
 pub mod request;

@@ -6,10 +6,10 @@
 use chrono::{DateTime, Utc};
 
 use crate::config::{Freeze, Limits, Mode, ProviderConfig, Subject};
-use crate::ledger::{Assumed, Cap, Pauses, ProviderMemory, Used};
 use crate::model::act::Action;
 use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
+use crate::model::memory::{Assumed, Cap, Pauses, ProviderMemory, Used};
 use crate::model::observed::Look;
 use crate::model::request::Request;
 

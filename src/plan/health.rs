@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::ledger::{ProviderMemory, Stop};
 use crate::model::act::Answer;
 use crate::model::hold::HoldReason;
+use crate::model::memory::{ProviderMemory, Stop};
 
 use super::backoff;
 use super::guard::MOST_SKEW;

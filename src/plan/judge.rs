@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::config::{Limits, ProviderConfig, ProviderLimits, Share};
-use crate::ledger::{Comparison, Verdict};
 use crate::model::ids::ProviderName;
+use crate::model::memory::{Comparison, Verdict};
 
 /// A removal of this many or fewer is never held (design, section 2).
 const FEW: u64 = 5;

@@ -23,8 +23,6 @@ use self::transport::{Reply, WriteTransport};
 mod kajabi;
 mod lotus;
 mod revere;
-#[cfg(test)]
-mod tests;
 mod token;
 pub mod transport;
 mod words;

@@ -10,10 +10,9 @@ use chrono::{DateTime, Utc};
 
 use crate::config::Config;
 use crate::desired::{self, FileText, Input, Manifest, Problem};
-use crate::ledger::{
-    Comparison, Gone, Incoming, KeptFile, Ledger, LedgerError, NewRevision, Revision, Verdict,
-};
+use crate::ledger::{Gone, Incoming, KeptFile, Ledger, LedgerError, NewRevision, Revision};
 use crate::model::hold::HoldReason;
+use crate::model::memory::{Comparison, Verdict};
 use crate::model::terms::{Place, Wanted};
 use crate::plan::due::first_plan;
 use crate::plan::judge::{Guards, judge};

@@ -4,7 +4,8 @@
 //! another account under a known name, hold everything as `account_changed`.
 
 use crate::config::{Auth, ProviderConfig};
-use crate::ledger::{LedgerError, ProviderMemory};
+use crate::ledger::LedgerError;
+use crate::model::memory::ProviderMemory;
 use crate::plan::health::{self, Sign};
 use crate::provider::LookError;
 

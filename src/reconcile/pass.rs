@@ -13,11 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{Mode, ProviderConfig};
-use crate::ledger::{
-    Change, Claim, Cursor, Lane, Ledger, LedgerError, Pauses, ProviderMemory, Used,
-};
+use crate::ledger::{Change, Claim, Cursor, Lane, Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::model::hold::HoldReason;
+use crate::model::memory::{Pauses, ProviderMemory, Used};
 use crate::model::request::{Request, Witness};
 use crate::model::standing::State;
 use crate::plan::guard::{Gate, Opening, Situation};

@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::desired::Manifest;
-use crate::ledger::{Comparison, Identity, Ledger, LedgerError, Page, Pauses, Used, Verdict};
+use crate::ledger::{Identity, Ledger, LedgerError, Page};
 use crate::model::hold::HoldReason;
 use crate::model::ids::{Key, ProviderName};
+use crate::model::memory::{Comparison, Pauses, Used, Verdict};
 use crate::model::observed::Look;
 use crate::model::request::Request;
 use crate::model::standing::{Event, Settlement, Standing, State};

@@ -11,11 +11,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::config::{Config, Mode, ProviderConfig};
-use crate::ledger::{
-    Head, Identity, Ledger, LedgerError, Page, Pauses, ProviderMemory, Recorded, Tally, Used,
-};
+use crate::ledger::{Head, Identity, Ledger, LedgerError, Page, Recorded, Tally};
 use crate::model::hold::HoldReason;
 use crate::model::ids::{Key, ProviderName};
+use crate::model::memory::{Pauses, ProviderMemory, Used};
 use crate::model::observed::Look;
 use crate::model::provider::ProviderKind;
 use crate::model::request::Request;

@@ -77,7 +77,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("axum", &["http", "sandbox"]),
     ("minijinja", &["http"]),
     ("clap", &["cli"]),
-    ("rustix", &["clock"]),
+    ("rustix", &["clock", "source"]),
 ];
 
 /// Rooms without `async`, clock, disk, network or randomness.

@@ -374,7 +374,7 @@ fn what_breaks_a_rule_of_the_settings_is_told_at_its_place() {
         (
             "freezes: [{name: a, cron: \"0 0 * *\", for: 48h}]\n",
             "7:27 schedule",
-            &["has 4 fields"],
+            &["found 4 fields"],
         ),
         (
             "freezes: [{from: 2026-11-27, until: 2026-11-30}]\n",
@@ -486,7 +486,7 @@ fn what_breaks_a_rule_of_a_provider_is_told_at_its_place() {
         (
             format!("{{p: {{{revere}, schedule: \"61 * * * *\"}}}}"),
             "2:95 schedule",
-            vec!["minute field", "0 to 59"],
+            vec!["minute: found `61`", "0 to 59"],
         ),
         (
             format!("{{p: {{{revere}, require_expect: [ofer]}}}}"),

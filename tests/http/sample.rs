@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lapsed::ledger::{Pause, ProviderMemory, Recorded, Stop};
+use lapsed::ledger::Recorded;
 use lapsed::model::act::{Action, Answer};
 use lapsed::model::hold::HoldReason;
 use lapsed::model::ids::{Key, SubscriptionId};
+use lapsed::model::memory::{Pause, ProviderMemory, Stop};
 use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
 use lapsed::model::provider::{ExpectField, ProviderKind};
 use lapsed::model::request::Request;

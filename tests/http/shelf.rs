@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use lapsed::ledger::intent::Intent;
 use lapsed::ledger::*;
 use lapsed::model::ids::{Key, ProviderName, SubscriptionId};
+use lapsed::model::memory::{Comparison, Pauses, ProviderMemory, Used, Verdict};
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::request::Request;
 use lapsed::model::standing::State;
@@ -221,6 +222,9 @@ impl Ledger for Shelf {
         self.give(found)
     }
     fn verify(&self) -> Reply<'_, Verification> {
+        self.never()
+    }
+    fn has_block(&self, _: String) -> Reply<'_, bool> {
         self.never()
     }
     fn head(&self) -> Reply<'_, Head> {

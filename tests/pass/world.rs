@@ -12,10 +12,11 @@ use lapsed::config::Config;
 use lapsed::desired::{self, FileText, Input, Manifest};
 use lapsed::ledger::intent::Intent;
 use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
-use lapsed::ledger::{Command, KeptFile, Ledger, Posted, Verdict};
+use lapsed::ledger::{Command, KeptFile, Ledger, Posted};
 use lapsed::metrics::Metrics;
 use lapsed::model::act::{Action, Answer};
 use lapsed::model::ids::{ProviderName, SubscriptionId};
+use lapsed::model::memory::Verdict;
 use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
 use lapsed::model::provider::{ExpectField, ProviderKind};
 use lapsed::model::request::Request;
@@ -489,10 +490,6 @@ impl World {
 
     pub fn calls(&self) -> Vec<Call> {
         self.provider.with(|it| it.calls.clone())
-    }
-
-    pub fn forget_calls(&self) {
-        self.provider.with(|it| it.calls.clear());
     }
 
     /// How many cancels were sent.

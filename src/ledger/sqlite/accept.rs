@@ -8,9 +8,10 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::rows::{self, Late, Stored};
 use super::{Tx, millis};
 use crate::ledger::chain::GENESIS;
-use crate::ledger::{Comparison, Gone, Incoming, LedgerError, NewRevision, Revision};
+use crate::ledger::{Gone, Incoming, LedgerError, NewRevision, Revision};
 use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
+use crate::model::memory::Comparison;
 use crate::model::request::Request;
 use crate::model::standing::{Event, Phase, Standing};
 

@@ -7,11 +7,11 @@ use chrono::{DateTime, Utc};
 use super::{SqliteLedger, accept, memory, open, queue, report, rows, verify};
 use crate::ledger::intent::Intent;
 use crate::ledger::{
-    Change, Claim, Comparison, EventQuery, Gone, Head, Identity, Incoming, Intended, Ledger,
-    NewRevision, NotIntended, Page, Pauses, Posted, ProviderMemory, Recorded, Reply, Revision,
-    Tally, Used, Verification,
+    Change, Claim, EventQuery, Gone, Head, Identity, Incoming, Intended, Ledger, NewRevision,
+    NotIntended, Page, Posted, Recorded, Reply, Revision, Tally, Verification,
 };
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
+use crate::model::memory::{Comparison, Pauses, ProviderMemory, Used};
 use crate::model::provider::ProviderKind;
 use crate::model::request::Request;
 use crate::model::terms::Place;

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Tx, millis, open, queue, rows};
-use crate::ledger::{Command, LedgerError, Pause, Pauses, Posted, ProviderMemory};
+use crate::ledger::{Command, LedgerError, Posted};
 use crate::model::ids::ProviderName;
+use crate::model::memory::{Pause, Pauses, ProviderMemory};
 use crate::model::provider::ProviderKind;
 use crate::model::standing::Event;
 

@@ -39,11 +39,12 @@ pub struct SqliteLedger {
 
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 type WriteJob = Box<dyn FnOnce(&mut Tx<'_>) -> Finish + Send>;
+type Tell = Box<dyn FnOnce(Result<(), LedgerError>) + Send>;
 
 /// What is left of a job once it ran: whether it stands, and whom to tell.
 struct Finish {
     stands: bool,
-    tell: Box<dyn FnOnce(Result<(), LedgerError>) + Send>,
+    tell: Tell,
 }
 
 /// How a ledger is opened.
@@ -259,11 +260,7 @@ impl Writer {
         }
     }
 
-    fn transact(
-        &mut self,
-        batch: Vec<WriteJob>,
-        tells: &mut Vec<Box<dyn FnOnce(Result<(), LedgerError>) + Send>>,
-    ) -> Result<(), LedgerError> {
+    fn transact(&mut self, batch: Vec<WriteJob>, tells: &mut Vec<Tell>) -> Result<(), LedgerError> {
         let begun = self.conn.execute_batch("BEGIN IMMEDIATE");
         let mut tx = Tx {
             conn: &self.conn,
@@ -342,11 +339,7 @@ fn last_block(conn: &Connection) -> Result<(i64, Hash), LedgerError> {
 
 impl Tx<'_> {
     /// Runs one job under a savepoint: what fails leaves nothing behind.
-    fn run(
-        &mut self,
-        job: WriteJob,
-        tells: &mut Vec<Box<dyn FnOnce(Result<(), LedgerError>) + Send>>,
-    ) -> rusqlite::Result<()> {
+    fn run(&mut self, job: WriteJob, tells: &mut Vec<Tell>) -> rusqlite::Result<()> {
         self.conn.execute_batch("SAVEPOINT job")?;
         let (hashes, pending) = (self.hashes.len(), self.rolling.pending());
         let Finish { stands, tell } = job(self);

@@ -5,9 +5,10 @@ use rusqlite::{Connection, params, params_from_iter, types::Value};
 
 use super::millis;
 use super::rows::{self, COLUMNS};
-use crate::ledger::{Count, EventQuery, LedgerError, Page, Recorded, Tally, Used};
+use crate::ledger::{Count, EventQuery, LedgerError, Page, Recorded, Tally};
 use crate::model::hold::HoldReason;
 use crate::model::ids::{ProviderName, SubscriptionId};
+use crate::model::memory::Used;
 use crate::model::request::Request;
 use crate::model::standing::State;
 use crate::model::terms::{Place, hex};

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::ledger::{Cap, LedgerError};
+use crate::ledger::LedgerError;
+use crate::model::memory::Cap;
 
 /// The longest rolling time that is counted.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);

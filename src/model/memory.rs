@@ -1,0 +1,160 @@
+//! What the guards look at: what is remembered of a provider, what is paused, what of the
+//! limits is used, how a revision compares, and what a permit rests on.
+//!
+//! The ledger keeps these and `plan` judges by them, so that both name them here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::hold::HoldReason;
+use super::ids::ProviderName;
+use super::provider::ProviderKind;
+
+/// What a permit rests on; the ledger compares it in the intent's own transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assumed {
+    /// The revision's number.
+    pub revision: i64,
+    /// [`Pauses::epoch`].
+    pub pause_epoch: i64,
+    /// The request's version.
+    pub version: i64,
+}
+
+/// A cap on writes in a rolling time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// Of whom; none: of all providers together.
+    pub provider: Option<ProviderName>,
+    /// The rolling time: an hour or a day.
+    pub over: Duration,
+    /// At most so many.
+    pub most: u64,
+}
+
+/// What is remembered of a provider over restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderMemory {
+    /// The kind that it had when its account was learned.
+    pub kind: Option<ProviderKind>,
+    /// The account that its credentials belong to.
+    pub account: Option<String>,
+    /// The account that they belong to now, where it is another one.
+    pub other_account: Option<String>,
+    /// Failures in a row, of which a settled cancellation is the end.
+    pub failures: u32,
+    /// Readings that failed in a row, of which a reading is the end.
+    #[serde(default)]
+    pub read_failures: u32,
+    /// Why nothing is sent, and when one trial is made.
+    pub stop: Option<Stop>,
+    /// The provider asked for a pause until then.
+    pub resume_at: Option<DateTime<Utc>>,
+}
+
+/// Why a provider is stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// `credentials` or `provider_stopped`.
+    pub reason: HoldReason,
+    /// In words of ours.
+    pub why: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// When one trial is made.
+    pub trial_at: DateTime<Utc>,
+    /// Trials that failed.
+    pub trials: u32,
+    /// Whether writes failed: then a reading alone does not show that it works again.
+    #[serde(default)]
+    pub of_writes: bool,
+}
+
+/// What is paused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pauses {
+    /// Raised by every pause and resume.
+    pub epoch: i64,
+    /// Everything, by whom and why.
+    pub all: Option<Pause>,
+    /// Single providers.
+    pub providers: BTreeMap<ProviderName, Pause>,
+}
+
+impl Pauses {
+    /// The pause that covers a provider.
+    pub fn of(&self, provider: &ProviderName) -> Option<&Pause> {
+        self.all.as_ref().or_else(|| self.providers.get(provider))
+    }
+}
+
+/// A pause for the moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pause {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What of the rolling limits is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// By provider: writes in the last hour.
+    pub hour: BTreeMap<ProviderName, u64>,
+    /// By provider: writes in the last 24 h.
+    pub day: BTreeMap<ProviderName, u64>,
+}
+
+/// How items compare with what is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// By provider: not remembered, or withdrawn and back.
+    pub new: BTreeMap<ProviderName, u64>,
+    /// On other terms than before.
+    pub changed: u64,
+    /// On the same terms.
+    pub same: u64,
+    /// Finished before; nothing will follow.
+    pub finished: u64,
+    /// By provider: unfinished and still asked for.
+    pub kept: BTreeMap<ProviderName, u64>,
+}
+
+impl Comparison {
+    /// Adds another batch.
+    pub fn add(&mut self, other: Self) {
+        let Self {
+            new,
+            changed,
+            same,
+            finished,
+            kept,
+        } = other;
+        for (name, count) in new {
+            *self.new.entry(name).or_default() += count;
+        }
+        for (name, count) in kept {
+            *self.kept.entry(name).or_default() += count;
+        }
+        self.changed += changed;
+        self.same += same;
+        self.finished += finished;
+    }
+}
+
+/// What the guards said of a revision, judged once and stored with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Providers whose new items wait for an approval.
+    pub approval: Vec<ProviderName>,
+    /// Providers whose vanished items are held as `removal`.
+    pub removal: Vec<ProviderName>,
+    /// How many were new, changed, unchanged and gone.
+    pub counts: Comparison,
+}
