@@ -5,6 +5,8 @@
 )]
 
 mod arrows;
+mod cli;
+mod crash;
 mod file;
 mod http;
 mod pass;
@@ -12,4 +14,5 @@ mod plan;
 mod sandbox;
 mod schedule;
 mod source;
+mod support;
 mod telemetry;

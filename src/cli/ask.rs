@@ -5,8 +5,8 @@ use clap::{Args, ValueEnum};
 
 use super::context::Context;
 use super::{Exit, output};
-use crate::ledger::sqlite::{OpenAs, SqliteLedger};
-use crate::ledger::{Command, Ledger as _, LedgerError, Posted};
+use crate::ledger::sqlite::SqliteLedger;
+use crate::ledger::{Command, Ledger as _, Posted};
 use crate::model::ids::ProviderName;
 use crate::model::standing::State;
 
@@ -84,7 +84,7 @@ async fn ask(
         .as_ref()
         .map_or_else(|| "all providers".to_owned(), ToString::to_string);
     post(context, &ledger, &args.who, command(provider)).await?;
-    tell(context, &ledger, &format!("asked for {what}: {whom}"))?;
+    tell(context, &ledger, &format!("asked for {what}: {whom}"));
     Ok(Exit::Done)
 }
 
@@ -125,7 +125,7 @@ pub(super) async fn retry(context: &Context, args: &RetryArgs) -> anyhow::Result
         context,
         &ledger,
         &format!("asked to plan afresh what is {state}: {}", args.what),
-    )?;
+    );
     Ok(Exit::Done)
 }
 
@@ -148,16 +148,11 @@ async fn post(
 }
 
 /// Says what was asked, and who will do it.
-fn tell(context: &Context, ledger: &SqliteLedger, what: &str) -> anyhow::Result<()> {
-    let running = matches!(
-        SqliteLedger::open(ledger.path(), OpenAs::Daemon),
-        Err(LedgerError::Locked { .. })
-    );
-    let when = if running {
+fn tell(context: &Context, ledger: &SqliteLedger, what: &str) {
+    let when = if ledger.is_held() {
         "the running daemon does it within a second"
     } else {
         "no daemon is running; the next one does it when it starts"
     };
     context.print(&format!("{what}; {when}\n"));
-    Ok(())
 }

@@ -11,6 +11,7 @@ use super::{Exit, output};
 use crate::desired::{Manifest, Problem};
 use crate::model::ids::ProviderName;
 use crate::source::Text;
+use crate::yaml;
 
 /// The arguments of `check`.
 #[derive(Debug, Args)]
@@ -54,11 +55,13 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> anyhow::Result<Exit> {
         }
     };
     let mut warnings = manifest.warnings.clone();
-    warnings.extend(missing_secrets(context, &manifest));
+    warnings.extend(missing_secrets(context, &text, &manifest));
+    let main = text.files.first().map(|file| context.shown(&file.name));
+    warnings.sort_by_key(|warning| (Some(&warning.file) != main.as_ref(), warning.line));
     let mut errors = Vec::new();
     if args.strict {
         errors.append(&mut warnings);
-        errors.extend(no_end_mark(&text, &manifest));
+        errors.extend(no_end_mark(context, &text, &manifest));
     }
     let told: Vec<Told<'_>> = errors
         .iter()
@@ -202,19 +205,28 @@ fn human(context: &Context, text: &Text, manifest: &Manifest, told: &[Told<'_>])
 }
 
 /// Secrets that are not there: no error here, since a pull request has none.
-fn missing_secrets(context: &Context, manifest: &Manifest) -> Vec<Problem> {
+fn missing_secrets(context: &Context, text: &Text, manifest: &Manifest) -> Vec<Problem> {
     let environment = context.environment();
-    let file = context.main_file().display().to_string();
+    let Some(main) = text.files.first() else {
+        return Vec::new();
+    };
+    // Read once more for the places alone: no one else needs to keep them.
+    let document = yaml::parse(&main.bytes).ok();
+    let place = |name: &str| {
+        let providers = document.as_ref()?.root.get("providers")?;
+        providers.entry(name).map(|entry| entry.key_mark)
+    };
     manifest
         .config
         .providers
         .values()
         .filter_map(|provider| {
             let missing = environment.missing(provider)?;
+            let mark = place(provider.name.as_str());
             Some(Problem {
-                file: file.clone(),
-                line: 1,
-                column: 1,
+                file: context.shown(&main.name),
+                line: mark.map_or(1, |mark| mark.line),
+                column: mark.map_or(1, |mark| mark.column),
                 code: "secret_missing",
                 message: format!(
                     "provider `{}`: {missing}; its items would be held as `credentials`",
@@ -225,10 +237,10 @@ fn missing_secrets(context: &Context, manifest: &Manifest) -> Vec<Problem> {
         .collect()
 }
 
-fn no_end_mark(text: &Text, manifest: &Manifest) -> Option<Problem> {
+fn no_end_mark(context: &Context, text: &Text, manifest: &Manifest) -> Option<Problem> {
     let main = text.files.first()?;
     (!manifest.end_mark).then(|| Problem {
-        file: main.name.clone(),
+        file: context.shown(&main.name),
         line: u32::try_from(main.bytes.iter().filter(|byte| **byte == b'\n').count()).unwrap_or(u32::MAX),
         column: 1,
         code: "end_mark",

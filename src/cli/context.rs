@@ -177,7 +177,7 @@ impl Context {
     }
 
     /// A file's name as it can be opened from the current folder.
-    fn shown(&self, name: &str) -> String {
+    pub(super) fn shown(&self, name: &str) -> String {
         match self.main_file().parent() {
             Some(folder) if folder != Path::new("") && folder != Path::new(".") => {
                 folder.join(name).display().to_string()
@@ -186,13 +186,20 @@ impl Context {
         }
     }
 
-    /// Where the ledger is: what was asked for, what the file says, else the usual place.
+    /// Where the ledger is: what was asked for, what the file says (also one that is not valid),
+    /// else the usual place.
     pub(super) fn ledger_path(&self, config: Option<&Config>) -> anyhow::Result<PathBuf> {
         if let Some(text) = &self.ledger {
             return asked_for(text);
         }
-        match config.and_then(|config| config.ledger.as_ref()) {
-            Some(LedgerLocation::Sqlite(path)) => Ok(path.clone()),
+        let named = match config {
+            Some(config) => config.ledger.clone(),
+            None => std::fs::read(self.main_file())
+                .ok()
+                .and_then(|bytes| desired::named_ledger(&bytes)),
+        };
+        match named {
+            Some(LedgerLocation::Sqlite(path)) => Ok(path),
             Some(LedgerLocation::Postgres(_)) => Err(no_postgres()),
             None => Ok(self.usual_ledger()),
         }

@@ -119,8 +119,12 @@ enum Command {
     Retry(ask::RetryArgs),
     /// Care of the ledger
     Ledger(ledger::LedgerArgs),
-    /// Prints the JSON Schema of the file
-    Schema,
+    /// Prints the JSON Schema of the file, for completion and hover help in an editor
+    Schema {
+        /// That of an included file
+        #[arg(long)]
+        included: bool,
+    },
     /// The three providers' APIs in memory, for trying and for tests
     Sandbox(sandbox::SandboxArgs),
     /// The real daemon on a fresh example file against the sandbox, told as it happens
@@ -218,11 +222,13 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Reconcile(args) => ask::reconcile(context, &args).await,
         Command::Retry(args) => ask::retry(context, &args).await,
         Command::Ledger(args) => ledger::run(context, &args).await,
-        Command::Schema => {
-            context.print(&format!(
-                "{}\n",
-                serde_json::to_string_pretty(&crate::desired::schema())?
-            ));
+        Command::Schema { included } => {
+            let schema = if included {
+                crate::desired::included_schema()
+            } else {
+                crate::desired::schema()
+            };
+            context.print(&format!("{}\n", serde_json::to_string_pretty(&schema)?));
             Ok(Exit::Done)
         }
         Command::Sandbox(args) => sandbox::run(context, &args).await,

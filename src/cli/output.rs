@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 
 use crate::config::Config;
 use crate::desired::Problem;
@@ -90,6 +90,9 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     }
 }
 
+/// Columns that are never broken, so that what stands in them can be copied.
+const WHOLE: [&str; 4] = ["ITEM", "SUBSCRIPTION", "PROVIDER", "EVENT"];
+
 /// A table without lines, as wide as it must be.
 pub(super) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
     let mut table = Table::new();
@@ -99,6 +102,13 @@ pub(super) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -
         .set_header(header);
     if table.width().is_none() {
         table.set_width(USUAL_WIDTH);
+    }
+    for (index, name) in header.into_iter().enumerate() {
+        if WHOLE.contains(&name)
+            && let Some(column) = table.column_mut(index)
+        {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     for row in rows {
         table.add_row(row);

@@ -44,6 +44,11 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
     let file = context.read();
     let config = file.as_ref().ok().map(|(_, manifest)| &manifest.config);
     let path = context.ledger_path(config)?;
+    if file.is_err() && !path.exists() {
+        // Nothing was ever accepted here, and a broken file is no reason to make a ledger.
+        file?;
+        return Ok(Exit::Invalid);
+    }
     context::make_folder(&path)?;
     let ledger = Arc::new(SqliteLedger::open(&path, OpenAs::Daemon)?);
     tracing::info!(ledger = %path.display(), "ledger {} at {}", ledger.identity().await?.ledger_id, path.display());
@@ -58,6 +63,8 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
     };
     let house = House::build(ledger, context.environment(), context.clock()).await?;
     if args.once {
+        daemon::listen_to_signals(Arc::clone(&house.live), house.tools.stop.clone())
+            .context("signals cannot be listened to")?;
         return one_pass(context, &house).await;
     }
     serve(&house, &manifest, args.listen).await?;

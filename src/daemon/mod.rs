@@ -30,8 +30,9 @@ pub mod worker;
 /// How often the inbox is looked into when nobody rings: commands of other processes cannot.
 const INBOX_POLL: Duration = Duration::from_secs(1);
 
-/// How long what is in flight may take to end after a signal (design, section 7).
-const GRACE: Duration = Duration::from_secs(25);
+/// How long what is in flight may take to end after a signal: a little less than the 25 s
+/// within which the process must be gone (design, section 7).
+const GRACE: Duration = Duration::from_secs(23);
 
 /// Everything that the daemon is made of.
 pub struct Daemon {

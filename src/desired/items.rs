@@ -122,7 +122,7 @@ pub(super) fn read_all(
     }
     for (code, count) in &items.counted {
         if *code == "end_of_period" {
-            teller.warning(mark, "end_of_period", format!("cancelling at a period's end is not carried out by this version; {count} items are held as `no_safe_window`"));
+            teller.warning(mark, "end_of_period", format!("cancelling at a period's end is not carried out by this version; {} held as `no_safe_window`", if *count == 1 { "1 item is".to_owned() } else { format!("{count} items are") }));
         } else if *count > MOST_WARNINGS {
             teller.warning(
                 mark,

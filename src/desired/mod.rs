@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, LedgerLocation};
 use crate::model::terms::Wanted;
 use crate::yaml::{self, Fault, Mark, Node};
 
@@ -18,7 +18,7 @@ mod settings;
 mod times;
 mod words;
 
-pub use self::schema::schema;
+pub use self::schema::{included_schema, schema};
 
 /// One file as it was read: its name as people see it, and its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +95,22 @@ pub fn includes(main: &[u8]) -> Vec<String> {
         .iter()
         .filter_map(|pattern| pattern.text().map(str::to_owned))
         .collect()
+}
+
+/// The ledger that a main file names, also where the rest of it is not valid: a daemon that
+/// starts with a broken file goes on from that ledger, not from another.
+pub fn named_ledger(main: &[u8]) -> Option<LedgerLocation> {
+    let found = match yaml::parse(main) {
+        Ok(document) => document.root.get("ledger")?.text()?.to_owned(),
+        // Not even YAML: the line itself, if it stands at the margin and is plain.
+        Err(_) => {
+            let text = String::from_utf8_lossy(main);
+            let value = text.lines().find_map(|line| line.strip_prefix("ledger:"))?;
+            let value = value.split(" #").next().unwrap_or(value).trim();
+            value.trim_matches(['"', '\'']).to_owned()
+        }
+    };
+    settings::ledger_location(&found).ok()
 }
 
 /// Reads everything, or tells everything that is wrong with it.

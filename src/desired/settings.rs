@@ -330,7 +330,7 @@ fn address(
     teller.take(at.mark(key), "address", key, parsed)
 }
 
-fn ledger_location(text: &str) -> Result<LedgerLocation, String> {
+pub(super) fn ledger_location(text: &str) -> Result<LedgerLocation, String> {
     if let Some(path) = text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
         return Ok(LedgerLocation::Sqlite(path.into()));
     }

@@ -113,6 +113,11 @@ impl SqliteLedger {
         })
     }
 
+    /// Whether a daemon holds the ledger just now.
+    pub fn is_held(&self) -> bool {
+        open::is_held(&self.path)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -77,6 +77,10 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// How often the lock is tried for, and how long apart.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// Takes the lock that only one daemon holds. It is given back when the process ends, however
 /// that comes about.
 pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
@@ -92,15 +96,31 @@ pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
                 lock_path.display()
             ),
         })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(LedgerError::Locked {
-            path: path.display().to_string(),
-        }),
-        Err(std::fs::TryLockError::Error(error)) => Err(LedgerError::Unfit {
-            why: format!("cannot lock {}: {error}", lock_path.display()),
-        }),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // Whoever only asks whether a daemon runs holds it for a moment.
+            Err(std::fs::TryLockError::WouldBlock) => std::thread::park_timeout(LOCK_PAUSE),
+            Err(std::fs::TryLockError::Error(error)) => {
+                return Err(LedgerError::Unfit {
+                    why: format!("cannot lock {}: {error}", lock_path.display()),
+                });
+            }
+        }
     }
+    Err(LedgerError::Locked {
+        path: path.display().to_string(),
+    })
+}
+
+/// Whether a daemon holds the ledger just now.
+pub(super) fn is_held(path: &Path) -> bool {
+    File::open(beside(path, ".lock")).is_ok_and(|file| {
+        matches!(
+            file.try_lock_shared(),
+            Err(std::fs::TryLockError::WouldBlock)
+        )
+    })
 }
 
 /// Opens the connection that writes, and makes sure of what durability rests on.

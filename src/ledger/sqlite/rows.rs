@@ -179,6 +179,27 @@ pub(super) fn load(conn: &Connection, row: i64) -> Result<Stored, LedgerError> {
 }
 
 /// Which pass takes it: 0 a tick, 1 by itself, none: closed.
+/// What a row says beside its standing, where that is not what its standing says.
+pub(super) fn beside_standing(
+    conn: &Connection,
+    request: &Request,
+) -> Result<Option<&'static str>, LedgerError> {
+    let (state, own_lane, own_holds): (String, Option<i64>, String) = conn
+        .prepare_cached("SELECT state, lane, holds FROM requests WHERE id = ?1")?
+        .query_row([request.row], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    Ok(if state != request.state().as_str() {
+        Some("state")
+    } else if own_lane != lane(request) {
+        Some("lane")
+    } else if own_holds != holds(request) {
+        Some("holds")
+    } else {
+        None
+    })
+}
+
 fn lane(request: &Request) -> Option<i64> {
     match request.standing.phase {
         Phase::Waiting => Some(0),

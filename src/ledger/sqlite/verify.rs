@@ -38,7 +38,29 @@ fn requests(conn: &Connection, verification: &mut Verification) -> Result<(), Le
         let stored = rows::stored(row)?;
         verification.requests += 1;
         let request = &stored.request;
-        let (standing, newest) = fold(conn, request.row, &request.key.to_string(), verification)?;
+        let Folded {
+            standing,
+            newest,
+            terms,
+        } = fold(conn, request.row, &request.key.to_string(), verification)?;
+        if let Some(column) = rows::beside_standing(conn, request)? {
+            fault(
+                verification,
+                format!(
+                    "{}: the `{column}` of its row is not what its events say",
+                    request.key
+                ),
+            );
+        }
+        if terms.is_some_and(|terms| terms != request.terms.digest()) {
+            fault(
+                verification,
+                format!(
+                    "{}: its terms are not those that were accepted",
+                    request.key
+                ),
+            );
+        }
         if newest != stored.chain {
             fault(
                 verification,
@@ -58,13 +80,22 @@ fn requests(conn: &Connection, verification: &mut Verification) -> Result<(), Le
     Ok(())
 }
 
-/// Folds one request's events; gives where it stands and its newest hash.
+/// What one request's events come to.
+struct Folded {
+    standing: Option<Standing>,
+    /// The hash of the newest one.
+    newest: Hash,
+    /// The digest of the terms in force.
+    terms: Option<String>,
+}
+
+/// Folds one request's events.
 fn fold(
     conn: &Connection,
     row: i64,
     key: &str,
     verification: &mut Verification,
-) -> Result<(Option<Standing>, Hash), LedgerError> {
+) -> Result<Folded, LedgerError> {
     let mut statement = conn.prepare_cached(
         "SELECT e.id, e.at, e.kind, e.digest, e.hash, p.salt, p.body FROM events e
          LEFT JOIN payloads p ON p.event = e.id WHERE e.request = ?1 ORDER BY e.id",
@@ -72,6 +103,7 @@ fn fold(
     let mut found = statement.query([row])?;
     let mut chain_end = GENESIS;
     let mut standing: Option<Standing> = None;
+    let mut in_force = None;
     while let Some(event) = found.next()? {
         verification.events += 1;
         let number: i64 = event.get(0)?;
@@ -106,12 +138,22 @@ fn fold(
             None => Standing::first(&body),
             Some(before) => before.after(&body),
         };
+        if let Event::Accepted { terms, .. }
+        | Event::Replanned { terms, .. }
+        | Event::Revived { terms, .. } = &body
+        {
+            in_force = Some(terms.clone());
+        }
         match next {
             Ok(next) => standing = Some(next),
             Err(illegal) => fault(verification, format!("{key}: event {number}: {illegal}")),
         }
     }
-    Ok((standing, chain_end))
+    Ok(Folded {
+        standing,
+        newest: chain_end,
+        terms: in_force,
+    })
 }
 
 fn blocks(conn: &Connection, verification: &mut Verification) -> Result<(), LedgerError> {

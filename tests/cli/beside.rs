@@ -1,0 +1,123 @@
+//! Commands beside a running daemon.
+
+use serde_json::json;
+
+use crate::support::{Home, until};
+
+const ITEM: &str = "\n  - {id: \"2145871\", provider: academy}";
+const KEY: &str = "academy/2145871";
+
+#[test]
+fn a_pause_holds_until_it_is_resumed() {
+    let home = Home::new();
+    home.write(" []");
+    let daemon = home.daemon();
+    let asked = home
+        .run(&["pause", "--by", "dana", "--reason", "an audit"])
+        .ended(0);
+    assert!(asked.out.contains("running daemon"), "{}", asked.out);
+    until("it is paused", || {
+        daemon
+            .get("/metrics")
+            .body
+            .contains(r#"lapsed_paused{provider="academy"} 1"#)
+    });
+    home.write(ITEM);
+    home.until_state(KEY, "held");
+    let explained = home.run(&["explain", KEY]).ended(0);
+    for fragment in ["paused", "dana", "an audit"] {
+        assert!(explained.out.contains(fragment), "{}", explained.out);
+    }
+    assert!(home.writes().is_empty());
+    home.run(&["resume"]).ended(0);
+    home.until_state(KEY, "canceled");
+}
+
+#[test]
+fn reconcile_makes_a_tick_that_the_schedule_would_not() {
+    let home = Home::new();
+    let rarely = home
+        .text("", ITEM)
+        .replace("\"* * * * * *\"", "\"0 0 29 2 *\"");
+    home.write_text(&rarely);
+    let _daemon = home.daemon();
+    home.until_state(KEY, "scheduled");
+    assert!(home.writes().is_empty());
+    home.run(&["reconcile", "academy"]).ended(0);
+    home.until_state(KEY, "canceled");
+}
+
+#[test]
+fn what_failed_can_be_planned_afresh_and_nothing_else_can() {
+    let home = Home::new();
+    home.write(ITEM);
+    home.fault(&json!({"provider": "kajabi", "operation": "cancel", "status": 422}));
+    let _daemon = home.daemon();
+    home.until_state(KEY, "failed");
+    let wrong = home.run(&["retry", "academy/2145872"]).ended(1);
+    assert!(wrong.err.contains("not in the ledger"), "{}", wrong.err);
+    home.run(&["retry", KEY, "--by", "dana", "--reason", "unlocked"])
+        .ended(0);
+    home.until_state(KEY, "canceled");
+    let done = home.run(&["retry", KEY]).ended(1);
+    assert!(done.err.contains("is canceled"), "{}", done.err);
+    let history = home.run(&["history", KEY]).ended(0);
+    assert!(history.out.contains("dana"), "{}", history.out);
+}
+
+#[test]
+fn a_name_that_is_mistyped_gets_the_nearest_one() {
+    let home = Home::new();
+    home.write(ITEM);
+    home.run(&["run", "--once"]).ended(0);
+    let told = home.run(&["pause", "acadmy"]).ended(1);
+    assert!(told.err.contains("did you mean `academy`?"), "{}", told.err);
+    let told = home.run(&["explain", "2145871"]).ended(1);
+    assert!(told.err.contains("PROVIDER/ID"), "{}", told.err);
+}
+
+#[test]
+fn a_ledger_put_back_from_an_old_copy_is_not_acted_on_before_it_is_trusted() {
+    let home = Home::new();
+    home.write(" []");
+    home.run(&["run", "--once"]).ended(0);
+    let old = std::fs::read(home.ledger()).unwrap();
+    home.write(ITEM);
+    home.run(&["run", "--once"]).ended(0);
+    assert_eq!(home.writes().len(), 1);
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", home.ledger().display()));
+    }
+    std::fs::write(home.ledger(), old).unwrap();
+    // Another item, alive and due.
+    home.write(
+        "\n  - {id: \"2145871\", provider: academy}\n  - {id: \"2145872\", provider: academy}",
+    );
+    home.run(&["run", "--once"]).ended(0);
+    assert_eq!(home.writes().len(), 1, "nothing is sent in doubt");
+    assert_eq!(home.state("academy/2145872"), "held");
+    let explained = home.run(&["explain", "academy/2145872"]).ended(0);
+    assert!(explained.out.contains("ledger_doubt"), "{}", explained.out);
+    let trusted = home.run(&["ledger", "trust", "--by", "dana"]).ended(0);
+    assert!(trusted.out.contains("trusted by dana"), "{}", trusted.out);
+    home.run(&["run", "--once"]).ended(0);
+    assert_eq!(home.state("academy/2145872"), "canceled");
+    // What had been cancelled before the copy was put back is found ended: one confirming
+    // cancel, no second effect.
+    assert_eq!(home.truth_of("2145871")["cancels_effective"], 1);
+}
+
+#[test]
+fn a_record_that_was_altered_is_found() {
+    let home = Home::new();
+    home.write(ITEM);
+    home.run(&["run", "--once"]).ended(0);
+    home.run(&["ledger", "verify"]).ended(0);
+    let ledger = rusqlite::Connection::open(home.ledger()).unwrap();
+    ledger
+        .execute("UPDATE requests SET state = 'failed'", [])
+        .unwrap();
+    drop(ledger);
+    let told = home.run(&["ledger", "verify"]).ended(1);
+    assert!(told.out.contains(KEY) || told.err.contains(KEY), "{told:?}");
+}

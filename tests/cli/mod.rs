@@ -1,0 +1,6 @@
+//! The binary as people use it: what is typed, what the screen shows, how it ends.
+
+mod beside;
+mod files;
+mod run;
+mod watch;
