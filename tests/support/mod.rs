@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// The longest that any condition is waited for; only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A folder with a file and a ledger, and a sandbox that it speaks to.
 pub struct Home {
@@ -310,6 +310,12 @@ impl Daemon {
 
     pub fn address(&self) -> SocketAddr {
         self.address.expect("the daemon serves")
+    }
+
+    /// Its process.
+    #[allow(dead_code, reason = "the benches ask")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn get(&self, path: &str) -> Answer {
