@@ -83,7 +83,7 @@ pub(super) async fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<Ex
         context.clock(),
     )
     .await?;
-    let address = serve(&house, &manifest, Some(args.listen)).await?;
+    let address = serve(&house, &manifest.config, Some(args.listen)).await?;
     let stop = house.tools.stop.clone();
     daemon::listen_to_signals(Arc::clone(&house.live), stop.clone())?;
     context.print(&format!(

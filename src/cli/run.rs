@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::Exit;
 use super::context::{self, Context, includes};
+use crate::config::Config;
 use crate::daemon::once::once;
 use crate::daemon::{self, Daemon};
 use crate::desired::Manifest;
@@ -42,8 +43,8 @@ pub(super) struct RunArgs {
 
 pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exit> {
     let file = context.read();
-    let config = file.as_ref().ok().map(|(_, manifest)| &manifest.config);
-    let path = context.ledger_path(config)?;
+    let named = file.as_ref().ok().map(|(_, manifest)| &manifest.config);
+    let path = context.ledger_path(named)?;
     if file.is_err() && !path.exists() {
         // Nothing was ever accepted here, and a broken file is no reason to make a ledger.
         file?;
@@ -53,13 +54,19 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
     let ledger = Arc::new(SqliteLedger::open(&path, OpenAs::Daemon)?);
     tracing::info!(ledger = %path.display(), "ledger {} at {}", ledger.identity().await?.ledger_id, path.display());
     // A bad file is no reason not to go on from what was accepted; but something there must be.
-    let manifest = match (file, accepted(&*ledger).await?) {
-        (Ok((_, manifest)), _) => manifest,
-        (Err(error), Some(manifest)) => {
-            tracing::error!("{error:#}");
-            manifest
+    let config = match file {
+        Ok((text, manifest)) => {
+            // The daemon reads both again for itself, and forgets them again.
+            drop(text);
+            manifest.config
         }
-        (Err(error), None) => return Err(error),
+        Err(error) => match accepted(&*ledger).await? {
+            Some(manifest) => {
+                tracing::error!("{error:#}");
+                manifest.config
+            }
+            None => return Err(error),
+        },
     };
     let house = House::build(ledger, context.environment(), context.clock()).await?;
     if args.once {
@@ -67,19 +74,18 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
             .context("signals cannot be listened to")?;
         return one_pass(context, &house).await;
     }
-    serve(&house, &manifest, args.listen).await?;
+    serve(&house, &config, args.listen).await?;
     daemon::listen_to_signals(Arc::clone(&house.live), house.tools.stop.clone())
         .context("signals cannot be listened to")?;
     let source = Source::watch(
         context.main_file(),
         includes(),
         Options {
-            max_bytes: manifest.config.max_bytes,
+            max_bytes: config.max_bytes,
             ..Options::default()
         },
         context.clock(),
     );
-    drop(manifest);
     run_daemon(house, source).await?;
     tracing::info!("stopped");
     Ok(Exit::Done)
@@ -114,12 +120,11 @@ async fn accepted(ledger: &dyn Ledger) -> anyhow::Result<Option<Manifest>> {
 /// Serves the port, and the metrics' own where the file names one.
 pub(super) async fn serve(
     house: &House,
-    manifest: &Manifest,
+    config: &Config,
     listen: Option<SocketAddr>,
 ) -> anyhow::Result<SocketAddr> {
     use crate::http::Surface;
     use crate::http::server::{bind, serve};
-    let config = &manifest.config;
     house.connect.in_force(config);
     let address = listen
         .or(config.listen)

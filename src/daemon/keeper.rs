@@ -80,7 +80,7 @@ impl Keeper {
             return Ok(());
         };
         match accept::read_kept(&revision.files) {
-            Ok(manifest) => self.install(revision, Arc::new(manifest)),
+            Ok(manifest) => self.install(revision, manifest),
             Err(problems) => tracing::error!(
                 "this version finds {} problems in the text of the last accepted revision {}; waiting for a valid file",
                 problems.len(),
@@ -181,15 +181,16 @@ impl Keeper {
             verdict,
         };
         let woken = changed_providers(before_config, &manifest.config);
-        self.install(revision, Arc::new(manifest));
+        self.install(revision, manifest);
         for name in woken {
             ledger.wake_held(name, now).await?;
         }
         self.well(latest, warnings).await
     }
 
-    fn install(&mut self, revision: Revision, manifest: Arc<Manifest>) {
-        let items = manifest.wanted.len() as u64;
+    fn install(&mut self, revision: Revision, mut manifest: Manifest) {
+        // What is wanted stands in the ledger from now on: memory must not grow with it.
+        let items = std::mem::take(&mut manifest.wanted).len() as u64;
         let commit = revision.commit.as_deref().unwrap_or_default();
         self.tools
             .metrics
@@ -202,7 +203,7 @@ impl Keeper {
             accepted_at: revision.accepted_at,
         })));
         self.files = revision.files;
-        self.manifest = Some(manifest);
+        self.manifest = Some(Arc::new(manifest));
     }
 
     /// The newest text is in force.
