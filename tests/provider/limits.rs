@@ -151,5 +151,4 @@ async fn requests_are_spaced_by_the_rate() {
     // Five gaps of 50 ms. A slow machine takes longer, and never less.
     assert!(watch.elapsed() >= Duration::from_millis(249));
     assert!(looks.iter().all(Result::is_ok), "{looks:?}");
-    assert_eq!(bench.meter.0.lock().unwrap().waits, 5);
 }
