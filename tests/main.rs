@@ -11,6 +11,7 @@ mod file;
 mod http;
 mod pass;
 mod plan;
+mod provider;
 mod sandbox;
 mod schedule;
 mod source;

@@ -203,9 +203,12 @@ impl Kajabi {
             404 => return Ok(Billing::Unclear),
             _ => return Err(read_error(&reply)),
         }
-        let offer: Document<Offer> = serde_json::from_slice(&reply.body)
+        let answered: Document<Offer> = serde_json::from_slice(&reply.body)
             .map_err(|_| unavailable("the offer cannot be read"))?;
-        let offer = offer.data.attributes.unwrap_or_default();
+        if answered.data.id != offer || answered.data.r#type != "offers" {
+            return Err(unavailable("the provider answered with another object"));
+        }
+        let offer = answered.data.attributes.unwrap_or_default();
         let is = |flag: Option<bool>| flag == Some(true);
         Ok(if is(offer.subscription) || is(offer.recurring_offer) {
             Billing::Recurring

@@ -12,23 +12,37 @@ const LONGEST: usize = 200;
 /// So many digits together could be a card, an account or a telephone.
 const LONG_RUN: usize = 6;
 
-/// Masks e-mail addresses and long runs of digits, takes out control characters, and cuts.
+/// A word with so many letters and digits, and both of them, could be a key or a token.
+const LONG_KEY: usize = 20;
+
+/// Masks e-mail addresses, keys and long runs of digits, takes out control characters, and
+/// cuts.
 pub(super) fn masked(text: &str) -> String {
     let plain: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
-    let words: Vec<String> = mask_digits(&plain)
+    // Whole words come first: digits masked inside a key would hide that it is one.
+    let words: Vec<&str> = plain
         .split_whitespace()
         .map(|word| {
-            if word.contains('@') {
-                "[masked]".to_owned()
+            if word.contains('@') || could_be_a_key(word) {
+                "[masked]"
             } else {
-                word.to_owned()
+                word
             }
         })
         .collect();
-    words.join(" ").chars().take(LONGEST).collect()
+    mask_digits(&words.join(" "))
+        .chars()
+        .take(LONGEST)
+        .collect()
+}
+
+fn could_be_a_key(word: &str) -> bool {
+    let digits = word.chars().filter(char::is_ascii_digit).count();
+    let letters = word.chars().filter(|c| c.is_alphabetic()).count();
+    digits > 0 && letters > 0 && digits + letters >= LONG_KEY
 }
 
 /// Masks digits that stand together, also with single spaces, dots or dashes between them.
@@ -127,6 +141,16 @@ mod tests {
             masked,
             "Card [masked] of [masked] call [masked]; step 12 [2J"
         );
+    }
+
+    #[test]
+    fn what_could_be_a_key_is_masked_and_a_long_word_is_not() {
+        assert_eq!(
+            masked("key 'sk_live_4242424242abcdef' is wrong"),
+            "key [masked] is wrong"
+        );
+        let code = "subscription_already_cancelled";
+        assert_eq!(masked(code), code);
     }
 
     #[test]
