@@ -12,4 +12,5 @@ mod plan;
 mod sandbox;
 mod schedule;
 mod source;
+mod standing;
 mod telemetry;
