@@ -7,6 +7,7 @@
 mod arrows;
 mod file;
 mod http;
+mod ledger;
 mod pass;
 mod plan;
 mod sandbox;
