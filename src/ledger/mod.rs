@@ -6,7 +6,7 @@
 //! the API append to an inbox that the daemon applies.
 //!
 //! [`Ledger`] is what the rest of the house knows. SQLite is one; a shared PostgreSQL will be
-//! another; `tests/ledger.rs` is written against the trait.
+//! another; `tests/ledger` is written against the trait.
 //!
 //! [`Standing::after`]: crate::model::standing::Standing::after
 
@@ -96,8 +96,9 @@ pub trait Ledger: Send + Sync {
     /// Commands that were not applied yet, oldest first.
     fn inbox(&self) -> Reply<'_, Vec<Posted>>;
     /// Applies a command and marks it as applied, in one transaction: a pause or resume raises
-    /// the epoch; a retry plans afresh what it names; a reconcile is only marked (the daemon
-    /// makes the tick); a trust clears the doubt. Gives how many rows it moved.
+    /// the epoch; a retry plans afresh what it names and the file still asks for; a reconcile
+    /// is only marked (the daemon makes the tick); a trust clears the doubt. Gives how many
+    /// rows it moved.
     fn apply(&self, command: Posted, at: DateTime<Utc>) -> Reply<'_, u64>;
 
     // Reports. All of them only read.

@@ -480,7 +480,10 @@ impl Standing {
                 next.take_back(*counts);
             }
             (Phase::Unknown, Event::EndingBegan { .. }) => next.phase = Phase::Ending,
-            (Phase::Unknown | Phase::Ending, Event::Settled { as_, .. }) => {
+            // A window can only be missed while nothing was sent.
+            (Phase::Unknown | Phase::Ending, Event::Settled { as_, .. })
+                if !matches!(as_, Settlement::Missed) =>
+            {
                 next.settle(*as_);
             }
             (Phase::Waiting | Phase::Retrying, Event::Settled { as_, .. })
@@ -489,7 +492,10 @@ impl Standing {
                 next.settle(*as_);
             }
             (Phase::Settled(Settlement::Failed | Settlement::Missed), Event::Retried { .. }) => {
+                // The ledger retries only what the file asks for, also where the line was
+                // gone when it failed.
                 next.phase = Phase::Waiting;
+                next.wanted = true;
                 next.counted = 0;
                 next.holds.clear();
             }

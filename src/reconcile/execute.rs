@@ -428,7 +428,8 @@ impl Pass<'_> {
         let after = request.standing.after(&proven)?;
         change.events.push(proven);
         change.doubt = None;
-        if after.counted >= MOST_ATTEMPTS {
+        // What the file does not ask for any more is withdrawn by then, and no failure.
+        if after.counted >= MOST_ATTEMPTS && after.plannable() {
             change.events.push(Event::Settled {
                 as_: Settlement::Failed,
                 look: change.look.clone(),

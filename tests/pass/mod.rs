@@ -12,6 +12,7 @@ use lapsed::provider::LookError;
 use self::world::{Call, Mood, RESEND_AFTER, World, name};
 
 mod guards;
+mod holds;
 pub mod world;
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -74,6 +74,7 @@ struct Inner {
     calls: Vec<Call>,
     look_errors: VecDeque<LookError>,
     later: Vec<String>,
+    not_ours: BTreeMap<String, String>,
     account: Option<Result<String, LookError>>,
     skew: Option<i64>,
     clock: Option<Arc<ManualClock>>,
@@ -86,6 +87,15 @@ impl Provider {
 }
 
 impl Inner {
+    fn observed(&self, id: &str) -> Observed {
+        if let Some(why) = self.not_ours.get(id) {
+            return Observed::NotOurs { why: why.clone() };
+        }
+        self.subscriptions
+            .get(id)
+            .map_or(Observed::NotFound, |found| Observed::Found(found.clone()))
+    }
+
     fn take_effect(&mut self, id: &str) {
         let now = self.clock.as_ref().unwrap().now();
         if let Some(subscription) = self.subscriptions.get_mut(id) {
@@ -138,10 +148,7 @@ impl Reader for Half {
             it.calls.push(Call::Look(id.to_string()));
             match it.look_errors.pop_front() {
                 Some(error) => Err(error),
-                None => Ok(it
-                    .subscriptions
-                    .get(id.as_str())
-                    .map_or(Observed::NotFound, |found| Observed::Found(found.clone()))),
+                None => Ok(it.observed(id.as_str())),
             }
         });
         Box::pin(async move {
@@ -187,6 +194,7 @@ pub struct World {
     folder: TempDir,
     kind: ProviderKind,
     head: String,
+    provider_says: String,
     mode: &'static str,
     lines: Vec<String>,
     revisions: u32,
@@ -215,6 +223,7 @@ impl World {
             folder,
             kind,
             head: String::new(),
+            provider_says: String::new(),
             mode: "enforce",
             lines: Vec::new(),
             revisions: 0,
@@ -226,6 +235,12 @@ impl World {
     pub fn with(mut self, head: &str) -> Self {
         self.head.push_str(head);
         self.head.push('\n');
+        self
+    }
+
+    /// More of what the file says of the provider.
+    pub fn provider_says(mut self, more: &str) -> Self {
+        self.provider_says = format!(", {more}");
         self
     }
 
@@ -263,6 +278,13 @@ impl World {
 
     pub fn set(&self, id: &str, life: Life) {
         self.edit(id, |it| it.life = life);
+    }
+
+    /// It exists, but not among what the account owns.
+    pub fn belongs_to_others(&self, id: &str) {
+        let why = "it is not in its customer's list".to_owned();
+        self.provider
+            .with(|it| it.not_ours.insert(id.to_owned(), why));
     }
 
     pub fn edit(&self, id: &str, edit: impl FnOnce(&mut Subscription)) {
@@ -323,8 +345,8 @@ impl World {
             format!("\n{}", self.lines.join("\n"))
         };
         format!(
-            "version: 1\nmode: {}\nreconcile: {{schedule: \"* * * * *\", timezone: UTC}}\nproviders:\n  p: {{type: {}, {auth}}}\n{}cancellations:{items}\n...\n",
-            self.mode, self.kind, self.head
+            "version: 1\nmode: {}\nreconcile: {{schedule: \"* * * * *\", timezone: UTC}}\nproviders:\n  p: {{type: {}, {auth}{}}}\n{}cancellations:{items}\n...\n",
+            self.mode, self.kind, self.provider_says, self.head
         )
     }
 
@@ -422,6 +444,15 @@ impl World {
     pub fn later(&self, by: Duration) -> &Self {
         self.clock.advance(by);
         self
+    }
+
+    /// The process is gone, and what it kept beside its ledger is as well: another one starts
+    /// and cannot know whether the ledger is the newest.
+    pub async fn restart_without_mark(&mut self) {
+        let mut mark = self.path().into_os_string();
+        mark.push(".mark");
+        std::fs::remove_file(mark).unwrap();
+        self.restart().await;
     }
 
     /// The process is gone and another one starts.

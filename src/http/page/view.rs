@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use serde::Serialize;
 
 use crate::ledger::{EventQuery, LedgerError, Page, Recorded};
@@ -317,9 +317,12 @@ fn days(ahead: &[ItemReport], now: DateTime<Utc>) -> Vec<Day> {
         .into_iter()
         .take(14)
         .map(|(day, count)| Day {
-            label: match day == now.date_naive() {
-                true => "today".to_owned(),
-                false => day.format("%a %d %b").to_string(),
+            label: if day == now.date_naive() {
+                "today".to_owned()
+            } else if day.year() == now.year() {
+                day.format("%a %d %b").to_string()
+            } else {
+                day.format("%d %b %Y").to_string()
             },
             count,
             share: (count * 100 / fullest).max(2),

@@ -22,6 +22,7 @@ CREATE TABLE requests (
   provider     TEXT NOT NULL,
   subscription TEXT NOT NULL,
   again        INTEGER NOT NULL,
+  accepted_as  TEXT NOT NULL,       -- the provider's name at first, over which the chain is hashed
   kind         TEXT NOT NULL,
   state        TEXT NOT NULL,
   lane         INTEGER,             -- 0 waits for a tick, 1 wakes by itself, null: closed
@@ -108,6 +109,13 @@ CREATE TABLE pauses (
   by_whom  TEXT NOT NULL,
   reason   TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Providers that go on under another name.
+CREATE TABLE renames (
+  id       INTEGER PRIMARY KEY,
+  old_name TEXT NOT NULL,
+  new_name TEXT NOT NULL
+) STRICT;
 
 -- What people ask of the daemon. Anybody who may write the file appends; the daemon applies.
 CREATE TABLE inbox (

@@ -158,10 +158,10 @@ impl Tx<'_> {
         let key = &item.wanted.key;
         self.conn
             .prepare_cached(
-                "INSERT INTO requests (version, provider, subscription, again, kind, state,
+                "INSERT INTO requests (version, provider, subscription, again, accepted_as, kind, state,
                    standing, holds, terms, terms_digest, file, line, last_line, revision, seen,
                    hold_details, idle_looks, created_at, changed_at, chain)
-                 VALUES (0, ?1, ?2, ?3, ?4, '', '', '', '', '', '', 0, 0, '', ?5, '{}', 0, ?6, ?6, ?7)",
+                 VALUES (0, ?1, ?2, ?3, ?1, ?4, '', '', '', '', '', '', 0, 0, '', ?5, '{}', 0, ?6, ?6, ?7)",
             )?
             .execute(params![
                 key.provider.as_str(),
@@ -197,6 +197,7 @@ impl Tx<'_> {
             seen: number,
             late: None,
             chain: GENESIS,
+            accepted_as: key.provider.clone(),
         };
         self.append(&mut stored, &event, at)?;
         plan_afresh(&mut stored, item, holds, revision);

@@ -111,7 +111,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn post(&self, command: Posted) -> Reply<'_, i64> {
-        self.write(move |tx| tx.post(&command))
+        self.append(move |tx| tx.post(&command))
     }
 
     fn inbox(&self) -> Reply<'_, Vec<Posted>> {

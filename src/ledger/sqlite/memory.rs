@@ -132,8 +132,10 @@ impl Tx<'_> {
                 id,
                 state,
             } => {
-                let mut sql =
-                    "SELECT id FROM requests WHERE provider = ?1 AND state = ?2".to_owned();
+                // Nobody is cancelled whom the file does not ask for any more.
+                let mut sql = "SELECT id FROM requests WHERE provider = ?1 AND state = ?2
+                     AND seen >= (SELECT number FROM revisions WHERE status = 'current')"
+                    .to_owned();
                 if id.is_some() {
                     sql.push_str(" AND subscription = ?3");
                 }
@@ -216,6 +218,12 @@ impl Tx<'_> {
             "UPDATE OR IGNORE requests SET provider = ?2 WHERE provider = ?1",
             names,
         )?;
+        if moved > 0 {
+            self.conn.execute(
+                "INSERT INTO renames (old_name, new_name) VALUES (?1, ?2)",
+                names,
+            )?;
+        }
         for table in ["attempts", "pauses"] {
             self.conn.execute(
                 &format!("UPDATE OR IGNORE {table} SET provider = ?2 WHERE provider = ?1"),

@@ -33,6 +33,7 @@ const LARGEST_COMMIT: usize = 256;
 #[derive(Clone)]
 pub struct SqliteLedger {
     path: PathBuf,
+    opened_as: OpenAs,
     writes: mpsc::Sender<WriteJob>,
     reads: mpsc::Sender<ReadJob>,
 }
@@ -108,6 +109,7 @@ impl SqliteLedger {
         })?;
         Ok(Self {
             path: path.to_owned(),
+            opened_as: open_as,
             writes,
             reads,
         })
@@ -138,7 +140,26 @@ impl SqliteLedger {
         })
     }
 
+    /// What only the daemon may do: states and the record are its own.
     fn write<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Tx<'_>) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Reply<'_, T> {
+        match self.opened_as {
+            OpenAs::Daemon => self.append(act),
+            OpenAs::Guest => Box::pin(async move {
+                Err(LedgerError::Unfit {
+                    why: format!(
+                        "only the daemon writes states and the record of {}; a command beside it may only append to the inbox",
+                        self.path.display()
+                    ),
+                })
+            }),
+        }
+    }
+
+    /// What a guest may do as well.
+    fn append<T: Send + 'static>(
         &self,
         act: impl FnOnce(&mut Tx<'_>) -> Result<T, LedgerError> + Send + 'static,
     ) -> Reply<'_, T> {
@@ -206,6 +227,8 @@ struct Tx<'w> {
     block: i64,
     /// Set when a person trusts the ledger: the mark may be written from now on.
     trusted: bool,
+    /// Set when a write that was counted turned out never to have been sent.
+    recount: bool,
 }
 
 impl Writer {
@@ -273,6 +296,7 @@ impl Writer {
             hashes: Vec::new(),
             block: self.block + 1,
             trusted: false,
+            recount: false,
         };
         let mut failed = begun.err();
         for job in batch {
@@ -287,7 +311,10 @@ impl Writer {
             return Err(error.into());
         }
         let Tx {
-            hashes, trusted, ..
+            hashes,
+            trusted,
+            recount,
+            ..
         } = tx;
         if !hashes.is_empty() {
             let head = chain::block_hash(&self.head, &hashes);
@@ -301,6 +328,9 @@ impl Writer {
             self.conn.execute_batch("COMMIT")?;
         }
         self.rolling.keep();
+        if recount && let Ok(rolling) = rolling::Rolling::load(&self.conn) {
+            self.rolling = rolling;
+        }
         self.keeps_mark |= trusted;
         Ok(())
     }

@@ -7,6 +7,7 @@ use super::rows::{self, COLUMNS, Stored};
 use super::{Tx, memory, millis};
 use crate::ledger::intent::{Intent, Journaled};
 use crate::ledger::{Change, Claim, Intended, Lane, LedgerError, NotIntended};
+use crate::model::act::Answer;
 use crate::model::ids::ProviderName;
 use crate::model::request::{Doubt, Request, Witness};
 use crate::model::standing::{Event, Phase};
@@ -126,6 +127,7 @@ impl Tx<'_> {
                          WHERE request = ?1 AND number = ?2",
                     )?
                     .execute(params![row, attempt, answer.outcome(), millis(at)])?;
+                self.recount |= matches!(answer, Answer::NotSent { .. });
             }
             Event::ProvenNotDone { .. } | Event::EndingBegan { .. } | Event::Settled { .. } => {
                 self.conn

@@ -16,7 +16,7 @@ use crate::model::terms::Place;
 /// What [`request`] reads, in its order.
 pub(super) const COLUMNS: &str = "id, version, provider, subscription, again, kind, standing, \
      terms, file, line, last_line, revision, due_at, deadline_at, wake_at, look, doubt, \
-     held_since, hold_details, idle_looks, note, created_at, changed_at, seen, late, chain";
+     held_since, hold_details, idle_looks, note, created_at, changed_at, seen, late, chain, accepted_as";
 
 /// A request together with what only the ledger needs of its row.
 pub(super) struct Stored {
@@ -25,6 +25,19 @@ pub(super) struct Stored {
     /// Newer terms, which came after the send.
     pub late: Option<Late>,
     pub chain: Hash,
+    /// The provider's name when the request was first accepted.
+    pub accepted_as: ProviderName,
+}
+
+impl Stored {
+    /// The key that the request's chain is hashed over: it stays when a provider is renamed.
+    pub(super) fn chained_key(&self) -> String {
+        Key {
+            provider: self.accepted_as.clone(),
+            ..self.request.key.clone()
+        }
+        .to_string()
+    }
 }
 
 /// Terms that came too late for what is in flight, and are taken up if it had no effect.
@@ -150,6 +163,7 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
         chain: chain
             .try_into()
             .map_err(|_| rusqlite::Error::InvalidQuery)?,
+        accepted_as: provider_name(row, 26)?,
     })
 }
 
@@ -179,28 +193,7 @@ pub(super) fn load(conn: &Connection, row: i64) -> Result<Stored, LedgerError> {
 }
 
 /// Which pass takes it: 0 a tick, 1 by itself, none: closed.
-/// What a row says beside its standing, where that is not what its standing says.
-pub(super) fn beside_standing(
-    conn: &Connection,
-    request: &Request,
-) -> Result<Option<&'static str>, LedgerError> {
-    let (state, own_lane, own_holds): (String, Option<i64>, String) = conn
-        .prepare_cached("SELECT state, lane, holds FROM requests WHERE id = ?1")?
-        .query_row([request.row], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?;
-    Ok(if state != request.state().as_str() {
-        Some("state")
-    } else if own_lane != lane(request) {
-        Some("lane")
-    } else if own_holds != holds(request) {
-        Some("holds")
-    } else {
-        None
-    })
-}
-
-fn lane(request: &Request) -> Option<i64> {
+pub(super) fn lane(request: &Request) -> Option<i64> {
     match request.standing.phase {
         Phase::Waiting => Some(0),
         Phase::Retrying | Phase::Sending | Phase::Unknown | Phase::Ending => Some(1),
@@ -208,7 +201,8 @@ fn lane(request: &Request) -> Option<i64> {
     }
 }
 
-fn holds(request: &Request) -> String {
+/// The holds as the row has them, to be searched.
+pub(super) fn holds(request: &Request) -> String {
     let names: Vec<_> = request
         .standing
         .holds
@@ -266,7 +260,7 @@ impl Tx<'_> {
             .prepare_cached("SELECT randomblob(16)")?
             .query_row([], |row| row.get(0))?;
         let digest = chain::payload_digest(&salt, &body);
-        let key = stored.request.key.to_string();
+        let key = stored.chained_key();
         let hash = chain::event_hash(&stored.chain, &key, millis(at), event.kind(), &digest);
         self.conn
             .prepare_cached(

@@ -1,12 +1,12 @@
 //! Checks the whole record: payloads against their digests, each request's chain, each
 //! block, and each row against the fold over its events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
 
 use super::open;
-use super::rows::{self, COLUMNS};
+use super::rows::{self, COLUMNS, Stored};
 use crate::ledger::chain::{self, GENESIS, Hash};
 use crate::ledger::{LedgerError, Verification};
 use crate::model::standing::{Event, Standing};
@@ -31,53 +31,75 @@ fn fault(verification: &mut Verification, what: String) {
 }
 
 fn requests(conn: &Connection, verification: &mut Verification) -> Result<(), LedgerError> {
-    let sql = format!("SELECT {COLUMNS} FROM requests ORDER BY id");
+    let renames = renames(conn)?;
+    // What is read off the standing stands last.
+    let sql = format!("SELECT {COLUMNS}, state, lane, holds FROM requests ORDER BY id");
     let mut all = conn.prepare(&sql)?;
     let mut all = all.query([])?;
     while let Some(row) = all.next()? {
         let stored = rows::stored(row)?;
         verification.requests += 1;
         let request = &stored.request;
+        let key = request.key.to_string();
         let Folded {
             standing,
             newest,
             terms,
-        } = fold(conn, request.row, &request.key.to_string(), verification)?;
-        if let Some(column) = rows::beside_standing(conn, request)? {
-            fault(
-                verification,
-                format!(
-                    "{}: the `{column}` of its row is not what its events say",
-                    request.key
-                ),
-            );
-        }
+        } = fold(conn, &stored, &key, verification)?;
         if terms.is_some_and(|terms| terms != request.terms.digest()) {
             fault(
                 verification,
-                format!(
-                    "{}: its terms are not those that were accepted",
-                    request.key
-                ),
+                format!("{key}: its terms are not those that were accepted"),
             );
         }
         if newest != stored.chain {
             fault(
                 verification,
-                format!("{}: its row does not end its chain", request.key),
+                format!("{key}: its row does not end its chain"),
             );
         }
-        if standing.as_ref() != Some(&request.standing) {
+        let read_off: (String, Option<i64>, String) = (row.get(27)?, row.get(28)?, row.get(29)?);
+        let expected = (
+            request.state().as_str().to_owned(),
+            rows::lane(request),
+            rows::holds(request),
+        );
+        if standing.as_ref() != Some(&request.standing) || read_off != expected {
+            fault(
+                verification,
+                format!("{key}: its row differs from the fold over its events"),
+            );
+        }
+        let provider = request.key.provider.as_str();
+        if !names_since(stored.accepted_as.as_str(), &renames).contains(provider) {
             fault(
                 verification,
                 format!(
-                    "{}: its row differs from the fold over its events",
-                    request.key
+                    "{key}: it was accepted for `{}`, which was never renamed to `{provider}`",
+                    stored.accepted_as
                 ),
             );
         }
     }
     Ok(())
+}
+
+/// Every rename of a provider, in order.
+fn renames(conn: &Connection) -> Result<Vec<(String, String)>, LedgerError> {
+    let mut renames = conn.prepare("SELECT old_name, new_name FROM renames ORDER BY id")?;
+    let renames = renames.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(renames.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The names that a provider may have had since it was called `first`.
+fn names_since<'n>(first: &'n str, renames: &'n [(String, String)]) -> BTreeSet<&'n str> {
+    let mut names = BTreeSet::from([first]);
+    for (old, new) in renames {
+        if names.contains(old.as_str()) {
+            names.insert(new);
+        }
+    }
+    names
 }
 
 /// What one request's events come to.
@@ -92,7 +114,7 @@ struct Folded {
 /// Folds one request's events.
 fn fold(
     conn: &Connection,
-    row: i64,
+    stored: &Stored,
     key: &str,
     verification: &mut Verification,
 ) -> Result<Folded, LedgerError> {
@@ -100,7 +122,8 @@ fn fold(
         "SELECT e.id, e.at, e.kind, e.digest, e.hash, p.salt, p.body FROM events e
          LEFT JOIN payloads p ON p.event = e.id WHERE e.request = ?1 ORDER BY e.id",
     )?;
-    let mut found = statement.query([row])?;
+    let mut found = statement.query([stored.request.row])?;
+    let chained_key = stored.chained_key();
     let mut chain_end = GENESIS;
     let mut standing: Option<Standing> = None;
     let mut in_force = None;
@@ -110,7 +133,7 @@ fn fold(
         let kind: String = event.get(2)?;
         let digest = rows::hash(event.get_ref(3)?.as_blob().unwrap_or_default())?;
         let hash = rows::hash(event.get_ref(4)?.as_blob().unwrap_or_default())?;
-        if chain::event_hash(&chain_end, key, event.get(1)?, &kind, &digest) != hash {
+        if chain::event_hash(&chain_end, &chained_key, event.get(1)?, &kind, &digest) != hash {
             fault(
                 verification,
                 format!("{key}: event {number} does not follow the one before it"),
@@ -134,16 +157,16 @@ fn fold(
             );
             continue;
         };
-        let next = match &standing {
-            None => Standing::first(&body),
-            Some(before) => before.after(&body),
-        };
         if let Event::Accepted { terms, .. }
         | Event::Replanned { terms, .. }
         | Event::Revived { terms, .. } = &body
         {
             in_force = Some(terms.clone());
         }
+        let next = match &standing {
+            None => Standing::first(&body),
+            Some(before) => before.after(&body),
+        };
         match next {
             Ok(next) => standing = Some(next),
             Err(illegal) => fault(verification, format!("{key}: event {number}: {illegal}")),

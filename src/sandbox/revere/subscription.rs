@@ -160,7 +160,7 @@ impl Subscription {
                 "email": traits.email,
             }},
             "status": self.status,
-            "gateway_customer_id": "canary-gateway-customer",
+            "gateway_customer_id": "gwc_51c0de",
             "metadata": self.metadata(),
         })
     }

@@ -1,0 +1,308 @@
+//! Reports: what is counted is what is there.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use lapsed::ledger::{Change, EventQuery, Page, Tally};
+use lapsed::model::act::Answer;
+use lapsed::model::hold::HoldReason;
+use lapsed::model::request::Request;
+use lapsed::model::standing::{Event, Settlement, State};
+
+use super::bench::{
+    Bench, DAY, HOUR, alive, answered, at, awaiting_approval, due, id, item, item_at, key, provider,
+};
+
+facts! {
+    a_tally_equals_a_recount_over_all_pages,
+    pages_give_every_request_once_in_the_order_of_their_rows,
+    a_page_keeps_to_its_provider_states_and_time,
+    by_due_the_earliest_comes_first_and_what_has_no_time_last,
+    a_request_is_found_by_its_whole_key_alone,
+    open_places_name_what_is_not_finished,
+    used_counts_the_last_hour_and_the_last_day,
+    events_follow_from_a_number_or_end_with_the_newest,
+}
+
+/// A ledger in which every state stands, two providers wide.
+async fn busy(bench: &Bench) {
+    let ids = [
+        "waiting",
+        "later",
+        "held",
+        "approval",
+        "sending",
+        "unknown",
+        "successor",
+        "retrying",
+        "ending",
+        "withdrawn",
+        "canceled",
+        "already",
+        "failed",
+        "missed",
+    ];
+    let mut items: Vec<_> = ids.map(item).to_vec();
+    items[1] = due(items[1].clone(), 5_000);
+    items[3] = awaiting_approval(items[3].clone());
+    items.extend(["x", "y"].map(|id| due(item_at("q", id), 70)));
+    bench.accept(&items).await;
+    let request = bench.hold("held", 1, HoldReason::NotFound).await;
+    let request = bench
+        .happens(&request, 1, &[super::bench::held(HoldReason::ConfigStale)])
+        .await;
+    let mut looked = Change::to(&request, at(2));
+    looked.look = Some(alive(2));
+    bench.record(looked).await.unwrap();
+    bench.send("sending", 3).await;
+    bench.send_and_lose("unknown", 4).await;
+    let request = bench.send_and_lose("successor", 5).await;
+    bench
+        .happens(&request, 6, &[super::bench::held(HoldReason::Successor)])
+        .await;
+    bench.send_in_vain("retrying", 7).await;
+    let request = bench.send("ending", 10).await;
+    let events = [
+        answered(&request, Answer::Accepted),
+        Event::EndingBegan { at: at(900) },
+    ];
+    bench.happens(&request, 11, &events).await;
+    bench.cancel("canceled", 12).await;
+    bench
+        .settle("already", 13, Settlement::AlreadyCanceled)
+        .await;
+    bench.settle("failed", 13, Settlement::Failed).await;
+    bench.settle("missed", 13, Settlement::Missed).await;
+    items.remove(9);
+    bench.accept(&items).await;
+}
+
+async fn pages_of_three(bench: &Bench) -> Vec<Request> {
+    let mut all: Vec<Request> = Vec::new();
+    loop {
+        let page = Page {
+            after: all.last().map_or(0, |it| it.row),
+            limit: 3,
+            ..Page::default()
+        };
+        let found = bench.page(page).await.unwrap();
+        if found.is_empty() {
+            return all;
+        }
+        all.extend(found);
+    }
+}
+
+async fn recount(bench: &Bench, now: DateTime<Utc>) -> Tally {
+    let mut tally = Tally::default();
+    for request in pages_of_three(bench).await {
+        let name = request.key.provider.clone();
+        let count = tally
+            .states
+            .entry((name.clone(), request.state()))
+            .or_default();
+        let due = request.due_at.is_some_and(|due_at| due_at <= now);
+        count.all += 1;
+        count.due += u64::from(due);
+        count.looked += u64::from(due && request.look.is_some());
+        for reason in &request.standing.holds {
+            *tally.holds.entry((name.clone(), *reason)).or_default() += 1;
+        }
+        if let (State::Scheduled, Some(due_at)) = (request.state(), request.due_at) {
+            let next = tally.next_due.entry(name.clone()).or_insert(due_at);
+            *next = due_at.min(*next);
+        }
+    }
+    let mut begun = BTreeMap::new();
+    for event in bench.record_so_far().await {
+        match event.event.unwrap() {
+            Event::Intended { .. } => drop(begun.insert(event.key, event.at)),
+            Event::Answered { answer, .. } => {
+                let outcome = answer.outcome().to_owned();
+                *tally
+                    .attempts
+                    .entry((event.key.provider, outcome))
+                    .or_default() += 1;
+            }
+            Event::ProvenNotDone { .. } | Event::EndingBegan { .. } | Event::Settled { .. } => {
+                begun.remove(&event.key);
+            }
+            _ => {}
+        }
+    }
+    for (key, since) in begun {
+        let oldest = tally.oldest_unknown.entry(key.provider).or_insert(since);
+        *oldest = since.min(*oldest);
+    }
+    tally
+}
+
+async fn a_tally_equals_a_recount_over_all_pages(mut bench: Bench) {
+    busy(&bench).await;
+    for now in [at(-1), at(0), at(69), at(70), at(9_000)] {
+        assert_eq!(bench.tally(now).await.unwrap(), recount(&bench, now).await);
+    }
+    bench.kill();
+    let tally = bench.tally(at(70)).await.unwrap();
+    assert_eq!(tally, recount(&bench, at(70)).await);
+    // The recount is not empty where it matters: every state stands somewhere.
+    let mut states: Vec<State> = tally.states.keys().map(|(_, state)| *state).collect();
+    states.sort();
+    states.dedup();
+    assert_eq!(states, State::ALL);
+    let holds: Vec<_> = tally.holds.keys().map(|(_, reason)| *reason).collect();
+    let expected = [
+        HoldReason::ConfigStale,
+        HoldReason::NotFound,
+        HoldReason::Successor,
+        HoldReason::Approval,
+    ];
+    assert_eq!(holds, expected);
+    assert_eq!(tally.oldest_unknown[&provider("p")], at(3));
+    assert_eq!(tally.attempts[&(provider("p"), "unclear".to_owned())], 3);
+    assert_eq!(tally.attempts[&(provider("p"), "accepted".to_owned())], 2);
+}
+
+async fn pages_give_every_request_once_in_the_order_of_their_rows(bench: Bench) {
+    busy(&bench).await;
+    let all = pages_of_three(&bench).await;
+    assert_eq!(all.len(), 16);
+    assert!(all.windows(2).all(|pair| pair[0].row < pair[1].row));
+    assert_eq!(all, bench.all().await);
+}
+
+async fn a_page_keeps_to_its_provider_states_and_time(bench: Bench) {
+    busy(&bench).await;
+    let ids = async |page: Page| {
+        let found = bench.page(Page { limit: 100, ..page }).await.unwrap();
+        found
+            .iter()
+            .map(|it| it.key.id.to_string())
+            .collect::<Vec<_>>()
+    };
+    let of_q = Page {
+        provider: Some(provider("q")),
+        ..Page::default()
+    };
+    assert_eq!(ids(of_q.clone()).await, ["x", "y"]);
+    let states = vec![State::Held, State::Missed];
+    let held = Page {
+        states,
+        ..Page::default()
+    };
+    assert_eq!(ids(held).await, ["held", "approval", "successor", "missed"]);
+    let early = Page {
+        due_by: Some(at(69)),
+        ..of_q.clone()
+    };
+    assert!(ids(early).await.is_empty());
+    let late = Page {
+        due_by: Some(at(70)),
+        states: vec![State::Scheduled],
+        ..of_q
+    };
+    assert_eq!(ids(late).await, ["x", "y"]);
+}
+
+async fn by_due_the_earliest_comes_first_and_what_has_no_time_last(bench: Bench) {
+    let mut timeless = item("a");
+    timeless.due_at = None;
+    bench
+        .accept(&[
+            timeless,
+            due(item("b"), 20),
+            due(item("c"), 10),
+            due(item("d"), 20),
+        ])
+        .await;
+    let page = Page {
+        by_due: true,
+        limit: 100,
+        ..Page::default()
+    };
+    let found = bench.page(page.clone()).await.unwrap();
+    let ids: Vec<_> = found.iter().map(|it| it.key.id.as_str()).collect();
+    assert_eq!(ids, ["c", "b", "d", "a"]);
+    let first = bench.page(Page { limit: 1, ..page }).await.unwrap();
+    assert_eq!(first[0].key.id, id("c"));
+}
+
+async fn a_request_is_found_by_its_whole_key_alone(bench: Bench) {
+    bench.accept(&[item("a")]).await;
+    assert!(bench.find(key("p", "a", 1)).await.unwrap().is_some());
+    for other in [
+        key("q", "a", 1),
+        key("p", "b", 1),
+        key("p", "a", 2),
+        key("p", "A", 1),
+    ] {
+        assert_eq!(bench.find(other).await.unwrap(), None);
+    }
+}
+
+async fn open_places_name_what_is_not_finished(bench: Bench) {
+    busy(&bench).await;
+    let open = bench.open_places().await.unwrap();
+    let expected: Vec<_> = bench
+        .all()
+        .await
+        .into_iter()
+        .filter(|it| it.state().open())
+        .map(|it| (it.row, it.place))
+        .collect();
+    assert_eq!(open.len(), 11);
+    assert_eq!(open, expected);
+}
+
+async fn used_counts_the_last_hour_and_the_last_day(mut bench: Bench) {
+    bench.accept(&[item("a"), item("b"), item("c")]).await;
+    let (hour, day) = (HOUR.as_secs().cast_signed(), DAY.as_secs().cast_signed());
+    bench.send("a", 0).await;
+    bench.cancel("b", 10).await;
+    bench.send_and_lose("c", hour).await;
+    bench.kill();
+    let used = async |now: i64| {
+        let used = bench.used(at(now)).await.unwrap();
+        let of = |by: &BTreeMap<_, u64>| by.get(&provider("p")).copied().unwrap_or(0);
+        (of(&used.hour), of(&used.day))
+    };
+    assert_eq!(
+        used(hour - 1).await,
+        (3, 3),
+        "a clock that went back frees nothing"
+    );
+    assert_eq!(used(hour).await, (2, 3));
+    assert_eq!(used(hour + 10).await, (1, 3));
+    assert_eq!(used(day).await, (0, 2));
+    assert_eq!(used(day + hour).await, (0, 0));
+}
+
+async fn events_follow_from_a_number_or_end_with_the_newest(bench: Bench) {
+    bench.accept(&[item("a"), item("b")]).await;
+    bench.cancel("a", 5).await;
+    let ask = async |row, after, limit| {
+        let events = bench
+            .events(EventQuery { row, after, limit })
+            .await
+            .unwrap();
+        events
+            .into_iter()
+            .map(|it| (it.number, it.kind))
+            .collect::<Vec<_>>()
+    };
+    let kind = |events: &[(i64, String)]| events.iter().map(|it| it.1.clone()).collect::<Vec<_>>();
+    let all = ask(None, Some(0), 100).await;
+    assert_eq!(
+        kind(&all),
+        ["accepted", "accepted", "intended", "answered", "settled"]
+    );
+    assert_eq!(ask(None, Some(all[1].0), 2).await, all[2..4]);
+    assert!(ask(None, Some(all[4].0), 2).await.is_empty());
+    let newest = ask(None, None, 2).await;
+    assert_eq!(newest, [all[4].clone(), all[3].clone()]);
+    let b = bench.request("b").await.row;
+    assert_eq!(ask(Some(b), Some(0), 100).await, all[1..2]);
+    let events = bench.record_so_far().await;
+    assert_eq!((events[4].at, &events[4].key), (at(6), &key("p", "a", 1)));
+    assert_eq!(events[4].event.as_ref().unwrap().kind(), events[4].kind);
+}
