@@ -34,6 +34,8 @@ pub trait Home {
     /// The process is killed and another one starts: opens what was durable at this moment,
     /// without a word to the one that had it open.
     fn open_after_kill(&mut self) -> Arc<dyn Ledger>;
+    /// A home of the same kind for a ledger that is not this one.
+    fn another(&self) -> Box<dyn Home>;
 }
 
 /// A folder with a SQLite database in it.
@@ -63,6 +65,10 @@ impl Home for Folder {
         copy_as_it_stands(&self.database(), &database(&next));
         self.folders.push(next);
         self.open()
+    }
+
+    fn another(&self) -> Box<dyn Home> {
+        Box::new(Self::new())
     }
 }
 
@@ -104,11 +110,17 @@ impl Deref for Bench {
 
 impl Bench {
     pub fn of(home: impl Home + 'static) -> Self {
+        Self::on(Box::new(home))
+    }
+
+    fn on(home: Box<dyn Home>) -> Self {
         let ledger = home.open();
-        Self {
-            home: Box::new(home),
-            ledger,
-        }
+        Self { home, ledger }
+    }
+
+    /// An empty ledger of the same kind.
+    pub fn another(&self) -> Self {
+        Self::on(self.home.another())
     }
 
     pub fn kill(&mut self) {

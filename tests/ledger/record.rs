@@ -83,7 +83,7 @@ async fn a_ledger_keeps_its_name_and_no_two_share_one(mut bench: Bench) {
     assert_eq!(identity.doubt, None);
     bench.kill();
     assert_eq!(bench.identity().await.unwrap(), identity);
-    let other = Bench::of(super::bench::Folder::new());
+    let other = bench.another();
     assert_ne!(
         other.identity().await.unwrap().ledger_id,
         identity.ledger_id

@@ -92,7 +92,7 @@ async fn seen(bench: &Bench) -> Vec<(String, State, Vec<HoldReason>, Vec<String>
 }
 
 async fn an_acceptance_cut_short_anywhere_is_finished_from_the_text_and_the_verdict_that_were_kept(
-    _: Bench,
+    empty: Bench,
 ) {
     let manifest = accept::read_kept(&begun().files).unwrap();
     let first: Vec<Incoming> = manifest.wanted[..1]
@@ -104,7 +104,7 @@ async fn an_acceptance_cut_short_anywhere_is_finished_from_the_text_and_the_verd
         .collect();
     let mut results = Vec::new();
     for steps in 0..3 {
-        let mut bench = Bench::of(super::bench::Folder::new());
+        let mut bench = empty.another();
         bench
             .accept(&[item_at("p", "gone"), item_at("q", "vanished")])
             .await;
