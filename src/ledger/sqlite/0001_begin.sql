@@ -55,6 +55,9 @@ CREATE INDEX requests_state ON requests (provider, state, due_at);
 CREATE INDEX requests_holds ON requests (provider, holds) WHERE holds <> '';
 CREATE INDEX requests_open ON requests (seen) WHERE lane IS NOT NULL;
 
+-- Requests in flight whose lines a broken file lacks: held as soon as nothing is in flight.
+CREATE TABLE stale (request INTEGER PRIMARY KEY REFERENCES requests (id)) STRICT;
+
 -- One row per intent. At most one is open per subscription, whoever asks.
 CREATE TABLE attempts (
   id           INTEGER PRIMARY KEY,

@@ -407,17 +407,20 @@ impl Tx<'_> {
             self.store(&mut stored, at)?;
             changed += 1;
         }
+        self.conn.execute("DELETE FROM stale", [])?;
         for row in rows {
             let mut stored = rows::load(self.conn, *row)?;
             let standing = &stored.request.standing;
-            if !standing.plannable() || standing.holds.contains(&HoldReason::ConfigStale) {
+            if !standing.plannable() {
+                self.conn
+                    .prepare_cached("INSERT INTO stale (request) VALUES (?1)")?
+                    .execute([row])?;
                 continue;
             }
-            let event = Event::Held {
-                reason: HoldReason::ConfigStale,
-                detail: "the newest text of the file is not valid and lacks these lines".to_owned(),
-            };
-            self.happen(&mut stored, &event, at)?;
+            if standing.holds.contains(&HoldReason::ConfigStale) {
+                continue;
+            }
+            self.happen(&mut stored, &rows::stale(), at)?;
             stored.request.wake_at = None;
             self.store(&mut stored, at)?;
             changed += 1;

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use super::{Tx, millis};
 use crate::ledger::chain::{self, Hash};
 use crate::ledger::{Incoming, LedgerError};
+use crate::model::hold::HoldReason;
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
 use crate::model::provider::ProviderKind;
 use crate::model::request::Request;
@@ -216,6 +217,14 @@ pub(super) fn holds(request: &Request) -> String {
     }
 }
 
+/// Its lines are not in a file that is not valid.
+pub(super) fn stale() -> Event {
+    Event::Held {
+        reason: HoldReason::ConfigStale,
+        detail: "the newest text of the file is not valid and lacks these lines".to_owned(),
+    }
+}
+
 impl Tx<'_> {
     /// Moves a request by one event and adds the event to the record. The row itself is
     /// written by [`Tx::store`].
@@ -244,7 +253,30 @@ impl Tx<'_> {
             (true, _) => None,
             (false, since) => since.or(Some(at)),
         };
-        self.append(stored, event, at)
+        self.append(stored, event, at)?;
+        self.hold_if_stale(stored, event, at)
+    }
+
+    /// What was in flight when the file broke, and could be sent again now, is held in the same
+    /// transaction.
+    fn hold_if_stale(
+        &mut self,
+        stored: &mut Stored,
+        event: &Event,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let frees = matches!(event, Event::ProvenNotDone { .. } | Event::Retried { .. });
+        if !frees || !stored.request.standing.plannable() {
+            return Ok(());
+        }
+        let marked = self
+            .conn
+            .prepare_cached("DELETE FROM stale WHERE request = ?1")?
+            .execute([stored.request.row])?;
+        if marked == 0 {
+            return Ok(());
+        }
+        self.happen(stored, &stale(), at)
     }
 
     /// Adds an event to the record.
