@@ -7,6 +7,7 @@
 mod arrows;
 mod cli;
 mod crash;
+mod daemon;
 mod file;
 mod http;
 mod ledger;

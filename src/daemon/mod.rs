@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -60,7 +61,7 @@ impl Daemon {
     /// Runs until `tools.stop` is cancelled, then lets what is in flight end.
     ///
     /// # Errors
-    /// The ledger failed while it was made ready.
+    /// The ledger failed while it was made ready, or is gone for good.
     pub async fn run(self) -> Result<(), LedgerError> {
         let Self {
             tools,
@@ -99,6 +100,7 @@ impl Daemon {
                 () = live.inbox.notified() => apply_inbox(&tools, &live).await,
                 _ = poll.tick() => {
                     keeper.seen(texts.borrow().seen_at);
+                    workers.replace_the_fallen();
                     apply_inbox(&tools, &live).await;
                 }
                 Some(asked) = asks.recv() => match asked {
@@ -113,6 +115,9 @@ impl Daemon {
             }
         }
         workers.dismiss().await;
+        if live.ledger_gone.load(Ordering::Relaxed) {
+            return Err(LedgerError::Gone);
+        }
         Ok(())
     }
 }
@@ -121,22 +126,30 @@ async fn take(keeper: &mut Keeper, workers: &mut Workers, latest: &Latest) {
     match keeper.take(latest).await {
         Ok(Verdict::Accepted) => workers.follow(),
         Ok(Verdict::Unchanged) => {}
-        Err(error) => {
-            workers.tools.metrics.ledger_failed();
-            workers
-                .live
-                .ledger_failure
-                .store(Some(Arc::new(error.to_string())));
-            tracing::error!(%error, "the ledger failed; the newest text is taken when it works again");
-        }
+        Err(error) => ledger_failed(
+            &workers.tools,
+            &workers.live,
+            &error,
+            "the newest text is taken when it works again",
+        ),
     }
 }
 
 async fn apply_inbox(tools: &Tools, live: &Live) {
     if let Err(error) = tools.inbox.apply(tools.clock.now()).await {
-        tools.metrics.ledger_failed();
-        live.ledger_failure.store(Some(Arc::new(error.to_string())));
-        tracing::error!(%error, "the ledger failed; commands wait");
+        ledger_failed(tools, live, &error, "commands wait");
+    }
+}
+
+/// Tells that the ledger failed. One that is gone for good ends the daemon: whoever watches
+/// over it starts another, which opens the ledger anew.
+fn ledger_failed(tools: &Tools, live: &Live, error: &LedgerError, meanwhile: &str) {
+    tools.metrics.ledger_failed();
+    live.ledger_failure.store(Some(Arc::new(error.to_string())));
+    tracing::error!(%error, "the ledger failed; {meanwhile}");
+    if matches!(error, LedgerError::Gone) {
+        live.ledger_gone.store(true, Ordering::Relaxed);
+        tools.stop.cancel();
     }
 }
 
@@ -182,6 +195,26 @@ impl Workers {
                     self.hired.insert(config.name.clone(), hired);
                 }
             }
+        }
+    }
+
+    /// A worker that ended by a fault of ours is replaced, loudly: its provider must not stand
+    /// still unnoticed. What it was sending stands in the ledger and is read back.
+    fn replace_the_fallen(&mut self) {
+        let fallen: Vec<ProviderName> = self
+            .hired
+            .iter()
+            .filter(|(_, hired)| hired.task.is_finished() && !hired.retire.is_cancelled())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in fallen {
+            tracing::error!(provider = %name, "the worker of {name} has ended by a fault of lapsed; another one goes on");
+            let Some(hired) = self.hired.remove(&name) else {
+                continue;
+            };
+            let setting = Arc::clone(&hired.settings.borrow());
+            let hired = self.hire(setting);
+            self.hired.insert(name, hired);
         }
     }
 

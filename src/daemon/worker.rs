@@ -287,11 +287,12 @@ impl Worker {
 
     /// Nothing is sent while the ledger fails; it is tried again by itself.
     fn ledger_failed(&self, state: &mut State, occasion: Occasion, error: &LedgerError) {
-        self.tools.metrics.ledger_failed();
-        tracing::error!(%error, "the ledger failed; nothing is sent until it works again");
-        self.live
-            .ledger_failure
-            .store(Some(Arc::new(error.to_string())));
+        super::ledger_failed(
+            &self.tools,
+            &self.live,
+            error,
+            "nothing is sent until it works again",
+        );
         state.owes_tick |= occasion == Occasion::Tick;
         state.idle_until = self.tools.clock.now() + idle(state.idle_passes);
         state.idle_passes = state.idle_passes.saturating_add(1);

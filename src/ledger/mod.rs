@@ -498,6 +498,9 @@ pub enum LedgerError {
         /// The database.
         path: String,
     },
+    /// Its thread has ended, and it will not work again in this process.
+    #[error("the ledger's thread has ended")]
+    Gone,
     /// The database failed. Nothing may be sent until it works again.
     #[error("the ledger failed: {0}")]
     Failed(String),

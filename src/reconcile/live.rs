@@ -2,6 +2,7 @@
 //! of the files, and how to wake it. The HTTP port reads it; only the daemon writes it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
@@ -46,6 +47,8 @@ pub struct Live {
     pub source: ArcSwap<SourceState>,
     /// Why the ledger last failed, until it works again.
     pub ledger_failure: ArcSwapOption<String>,
+    /// Set when the ledger will not work again in this process.
+    pub ledger_gone: AtomicBool,
     /// Rung after a command was appended to the inbox.
     pub inbox: Notify,
     /// Rung to read the files again.

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// The longest that any condition is waited for; only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A folder with a file and a ledger, and a sandbox that it speaks to.
 pub struct Home {

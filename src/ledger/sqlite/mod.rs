@@ -135,8 +135,8 @@ impl SqliteLedger {
             let _ = answer.send(ask(conn));
         }));
         Box::pin(async move {
-            sent.map_err(|_| gone())?;
-            answered.await.map_err(|_| gone())?
+            sent.map_err(|_| LedgerError::Gone)?;
+            answered.await.map_err(|_| LedgerError::Gone)?
         })
     }
 
@@ -174,8 +174,8 @@ impl SqliteLedger {
             }
         }));
         Box::pin(async move {
-            sent.map_err(|_| gone())?;
-            answered.await.map_err(|_| gone())?
+            sent.map_err(|_| LedgerError::Gone)?;
+            answered.await.map_err(|_| LedgerError::Gone)?
         })
     }
 }
@@ -186,10 +186,6 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), LedgerE
         .spawn(body)
         .map(drop)
         .map_err(|error| LedgerError::Failed(error.to_string()))
-}
-
-fn gone() -> LedgerError {
-    LedgerError::Failed("the ledger's thread has ended".to_owned())
 }
 
 impl From<rusqlite::Error> for LedgerError {
