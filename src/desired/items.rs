@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::csv;
 use super::policies::{self, DEFAULT_WINDOW, Policy};
 use super::providers::unknown_expect;
 use super::raw;
@@ -36,18 +37,18 @@ pub(super) fn included<'f>(
     file: FileText<'f>,
     teller: &mut Teller<'_>,
 ) -> Option<IncludedFile<'f>> {
-    let top = Mark {
-        line: 1,
-        column: 1,
-        last_line: 1,
-    };
     if file.name.ends_with(".csv") {
-        teller.problem(
-            top,
-            "csv_unsupported",
-            "CSV files are not yet supported by this version; write the items as YAML",
-        );
-        return None;
+        return match csv::parse(file.bytes) {
+            Ok(root) => Some(IncludedFile {
+                name: file.name,
+                root,
+                defaults: raw::Item::default(),
+            }),
+            Err(faults) => {
+                teller.faults(faults);
+                None
+            }
+        };
     }
     let document = match yaml::parse(file.bytes) {
         Ok(document) => document,

@@ -9,6 +9,7 @@ use crate::config::{Config, LedgerLocation};
 use crate::model::terms::Wanted;
 use crate::yaml::{self, Fault, Mark, Node};
 
+mod csv;
 mod items;
 mod policies;
 mod providers;

@@ -598,8 +598,6 @@ fn includes(patterns: &[String], at: &At<'_>, input: &Input<'_>, teller: &mut Te
                 "include_pattern",
                 format!("{pattern:?} is no pattern: {}", error.kind()),
             );
-        } else if pattern.ends_with(".csv") {
-            teller.problem(mark, "csv_unsupported", format!("{pattern:?}: CSV files are not yet supported by this version; write the items as YAML"));
         } else if input.unmatched.contains(pattern) {
             teller.warning(
                 mark,

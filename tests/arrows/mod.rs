@@ -67,6 +67,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("saphyr_parser", &["yaml"]),
     ("serde_yaml", &["yaml", "desired"]),
     ("cron", &["schedule"]),
+    ("csv_core", &["desired"]),
     ("schemars", &["desired"]),
     ("notify", &["source"]),
     ("tracing_subscriber", &["telemetry"]),

@@ -274,11 +274,6 @@ fn what_breaks_a_rule_of_the_settings_is_told_at_its_place() {
             "7:11 include_pattern",
             &["is no pattern"],
         ),
-        (
-            "include: [batches/*.csv]\n",
-            "7:11 csv_unsupported",
-            &["not yet supported"],
-        ),
         ("include:\n", "7:1 empty_value", &["written `[]`"]),
         (
             "admin_token: hunter2\n",

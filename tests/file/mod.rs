@@ -2,6 +2,7 @@
 
 use lapsed::desired::{FileText, Input, Manifest, Problem, read};
 
+mod csv;
 mod errors;
 mod limits;
 mod policies;
