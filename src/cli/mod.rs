@@ -16,6 +16,7 @@ mod ask;
 mod check;
 mod context;
 mod demo;
+mod doctor;
 mod explain;
 mod history;
 mod init;
@@ -117,6 +118,8 @@ enum Command {
     Reconcile(ask::PauseArgs),
     /// Plans afresh what failed or was missed
     Retry(ask::RetryArgs),
+    /// Credentials, connection, clock, ledger, next ticks: one line each, with the cure
+    Doctor,
     /// Care of the ledger
     Ledger(ledger::LedgerArgs),
     /// Prints the JSON Schema of the file, for completion and hover help in an editor
@@ -221,6 +224,7 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Resume(args) => ask::resume(context, &args).await,
         Command::Reconcile(args) => ask::reconcile(context, &args).await,
         Command::Retry(args) => ask::retry(context, &args).await,
+        Command::Doctor => doctor::run(context).await,
         Command::Ledger(args) => ledger::run(context, &args).await,
         Command::Schema { included } => {
             let schema = if included {

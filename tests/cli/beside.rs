@@ -121,3 +121,40 @@ fn a_record_that_was_altered_is_found() {
     let told = home.run(&["ledger", "verify"]).ended(1);
     assert!(told.out.contains(KEY) || told.err.contains(KEY), "{told:?}");
 }
+
+#[test]
+fn the_doctor_says_what_is_well_and_what_to_do_about_the_rest() {
+    let home = Home::new();
+    home.write(ITEM);
+    let before = home.run(&["doctor"]).ended(0);
+    for fragment in [
+        "there is none at",
+        "ok    academy",
+        "account 4801",
+        "next ticks",
+    ] {
+        assert!(before.out.contains(fragment), "{fragment}: {}", before.out);
+    }
+    assert!(home.writes().is_empty());
+    let _daemon = home.daemon();
+    home.until_state(KEY, "canceled");
+    let beside = home.run(&["doctor"]).ended(0);
+    assert!(beside.out.contains("is running"), "{}", beside.out);
+    assert!(beside.out.contains("1 of 100 writes"), "{}", beside.out);
+    let other = home
+        .text("", ITEM)
+        .replace(
+            "organization_id: org_5a4d0b0c000040008000000000000001",
+            "organization_id: org_5a4d0b0c000040008000000000000002",
+        )
+        .replace("sandbox-revere-key", "wrong-key");
+    let other = other.replace(
+        "\n...",
+        "\n  - {id: 0f8f5f3e-27a1-4c8e-9b68-2f7e5a1c0d01, provider: donations}\n...",
+    );
+    home.write_text(&other);
+    let told = home.run(&["doctor"]).ended(1);
+    for fragment in ["bad   metered", "bad   donations", "ok    academy"] {
+        assert!(told.out.contains(fragment), "{fragment}: {}", told.out);
+    }
+}

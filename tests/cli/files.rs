@@ -242,6 +242,7 @@ fn wrong_usage_is_64_and_help_is_0() {
         "sandbox",
         "completions",
         "demo",
+        "doctor",
     ] {
         let help = home.run(&[command, "--help"]).ended(0);
         assert!(help.out.contains("Usage:"), "{command}");
