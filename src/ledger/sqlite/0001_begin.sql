@@ -8,10 +8,11 @@ CREATE TABLE revisions (
   digest      TEXT NOT NULL,
   commit_id   TEXT,
   accepted_at INTEGER NOT NULL,
-  files       TEXT NOT NULL,
   verdict     TEXT NOT NULL,
-  status      TEXT NOT NULL CHECK (status IN ('accepting', 'current', 'past'))
+  status      TEXT NOT NULL CHECK (status IN ('accepting', 'current', 'past')),
+  files       TEXT NOT NULL        -- last, since it is large and nothing else hides behind it
 ) STRICT;
+-- Used where a query says `status <> 'past'` in these words.
 CREATE UNIQUE INDEX one_current ON revisions (status) WHERE status <> 'past';
 
 -- One row per request; `state`, `lane` and `holds` are read off `standing`, which is the fold

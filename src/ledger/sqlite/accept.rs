@@ -20,7 +20,7 @@ pub(super) fn revision(conn: &Connection, status: &str) -> Result<Option<Revisio
     let found: Option<(i64, String, Option<String>, i64, String, String)> = conn
         .prepare_cached(
             "SELECT number, digest, commit_id, accepted_at, files, verdict
-             FROM revisions WHERE status = ?1",
+             FROM revisions WHERE status <> 'past' AND status = ?1",
         )?
         .query_row([status], |row| {
             Ok((
@@ -100,7 +100,7 @@ pub(super) fn open_by_provider(
 impl Tx<'_> {
     pub(super) fn begin_revision(&self, revision: &NewRevision) -> Result<i64, LedgerError> {
         self.conn.execute(
-            "UPDATE revisions SET status = 'past' WHERE status = 'accepting'",
+            "UPDATE revisions SET status = 'past' WHERE status <> 'past' AND status = 'accepting'",
             [],
         )?;
         self.conn.execute(
@@ -311,7 +311,7 @@ impl Tx<'_> {
             self.line_is_gone(row, &revision, gone, at)?;
         }
         self.conn.execute(
-            "UPDATE revisions SET status = 'past' WHERE status = 'current'",
+            "UPDATE revisions SET status = 'past' WHERE status <> 'past' AND status = 'current'",
             [],
         )?;
         self.conn.execute(

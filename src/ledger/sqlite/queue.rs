@@ -14,7 +14,7 @@ use crate::model::standing::{Event, Phase};
 
 pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Vec<Request>, LedgerError> {
     let accepting: bool = conn
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM revisions WHERE status = 'accepting')")?
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM revisions WHERE status <> 'past' AND status = 'accepting')")?
         .query_row([], |row| row.get(0))?;
     if accepting {
         return Ok(Vec::new());
@@ -210,12 +210,14 @@ impl Tx<'_> {
     fn still_holds(&self, intended: &Intended, stored: &Stored) -> Result<bool, LedgerError> {
         let current: Option<i64> = self
             .conn
-            .prepare_cached("SELECT number FROM revisions WHERE status = 'current'")?
+            .prepare_cached(
+                "SELECT number FROM revisions WHERE status <> 'past' AND status = 'current'",
+            )?
             .query_row([], |row| row.get(0))
             .optional()?;
         let accepting: bool = self
             .conn
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM revisions WHERE status = 'accepting')")?
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM revisions WHERE status <> 'past' AND status = 'accepting')")?
             .query_row([], |row| row.get(0))?;
         let pauses = memory::pauses(self.conn)?;
         let standing = &stored.request.standing;
