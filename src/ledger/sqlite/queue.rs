@@ -12,11 +12,22 @@ use crate::model::ids::ProviderName;
 use crate::model::request::{Doubt, Request, Witness};
 use crate::model::standing::{Event, Phase};
 
+/// The number of the revision in force, by its index: reading past every revision's text would
+/// make each intent dearer with each revision.
+const IN_FORCE: &str = "SELECT number FROM revisions WHERE status <> 'past' AND status = 'current'";
+
+/// Whether a revision is being accepted, by the same index.
+const ACCEPTING: &str =
+    "SELECT EXISTS (SELECT 1 FROM revisions WHERE status <> 'past' AND status = 'accepting')";
+
+fn is_accepting(conn: &Connection) -> Result<bool, LedgerError> {
+    Ok(conn
+        .prepare_cached(ACCEPTING)?
+        .query_row([], |row| row.get(0))?)
+}
+
 pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Vec<Request>, LedgerError> {
-    let accepting: bool = conn
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM revisions WHERE status <> 'past' AND status = 'accepting')")?
-        .query_row([], |row| row.get(0))?;
-    if accepting {
+    if is_accepting(conn)? {
         return Ok(Vec::new());
     }
     let lanes = match claim.lane {
@@ -210,19 +221,13 @@ impl Tx<'_> {
     fn still_holds(&self, intended: &Intended, stored: &Stored) -> Result<bool, LedgerError> {
         let current: Option<i64> = self
             .conn
-            .prepare_cached(
-                "SELECT number FROM revisions WHERE status <> 'past' AND status = 'current'",
-            )?
+            .prepare_cached(IN_FORCE)?
             .query_row([], |row| row.get(0))
             .optional()?;
-        let accepting: bool = self
-            .conn
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM revisions WHERE status <> 'past' AND status = 'accepting')")?
-            .query_row([], |row| row.get(0))?;
         let pauses = memory::pauses(self.conn)?;
         let standing = &stored.request.standing;
         Ok(current == Some(intended.assumed.revision)
-            && !accepting
+            && !is_accepting(self.conn)?
             && pauses.epoch == intended.assumed.pause_epoch
             && pauses.of(&stored.request.key.provider).is_none()
             && standing.plannable()
@@ -266,5 +271,27 @@ impl Tx<'_> {
             self.store(&mut stored, at)?;
         }
         Ok(found.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_revision_in_force_is_found_without_reading_past_the_texts() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(include_str!("0001_begin.sql")).unwrap();
+        for question in [IN_FORCE, ACCEPTING] {
+            let plan: Vec<String> = conn
+                .prepare(&format!("EXPLAIN QUERY PLAN {question}"))
+                .unwrap()
+                .query_map([], |row| row.get(3))
+                .unwrap()
+                .collect::<rusqlite::Result<_>>()
+                .unwrap();
+            let plan = plan.join("; ");
+            assert!(plan.contains("INDEX one_current"), "{question}: {plan}");
+        }
     }
 }
