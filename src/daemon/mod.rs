@@ -77,8 +77,8 @@ impl Daemon {
             tools: tools.clone(),
             live: Arc::clone(&live),
             connect,
+            begun: false,
         };
-        workers.follow();
         let mut texts = source.subscribe();
         texts.mark_changed();
         let mut poll = tokio::time::interval(INBOX_POLL);
@@ -125,7 +125,7 @@ impl Daemon {
 async fn take(keeper: &mut Keeper, workers: &mut Workers, latest: &Latest) {
     match keeper.take(latest).await {
         Ok(Verdict::Accepted) => workers.follow(),
-        Ok(Verdict::Unchanged) => {}
+        Ok(Verdict::Unchanged) => workers.begin(latest),
         Err(error) => ledger_failed(
             &workers.tools,
             &workers.live,
@@ -159,12 +159,23 @@ struct Workers {
     tools: Tools,
     live: Arc<Live>,
     connect: Arc<dyn Connect>,
+    begun: bool,
 }
 
 impl Workers {
+    /// Begins once the files were read: what was taken out of them while no daemon ran must not
+    /// be sent by one that starts with the revision before.
+    fn begin(&mut self, latest: &Latest) {
+        let read = latest.text.is_some() || latest.problem.is_some();
+        if read && !self.begun {
+            self.follow();
+        }
+    }
+
     /// Follows the revision in force: new providers get a worker, those that are gone lose
     /// theirs, all others go on under the new setting.
     fn follow(&mut self) {
+        self.begun = true;
         let Some(in_force) = self.live.in_force.load_full() else {
             return;
         };

@@ -36,6 +36,10 @@ const LABEL: &str = "labels.NAME";
 /// The longest cell: nothing that an item holds is longer.
 const LONGEST_CELL: usize = 4_096;
 
+/// What is said of a last line that does not end.
+const CUT: &str =
+    "the last line does not end, so that the file may have been cut short; end it with a line end";
+
 /// One cell, with its place.
 struct Cell {
     mark: Mark,
@@ -165,16 +169,17 @@ fn rows(text: &str) -> Result<Vec<Vec<Cell>>, Vec<Fault>> {
                 message: message.to_owned(),
             }]
         };
+        // It ends right after a comma: the cell that is empty may have been meant to say more.
+        if !row.is_empty() && cursor.rest().is_empty() {
+            return Err(wrong("csv_cut", CUT));
+        }
         let begin = cursor.at;
         let (result, read, written) = reader.read_field(cursor.rest(), &mut buffer);
         // At the end of the text the reader wants to be told that no more will come.
         let (result, read, written) = match result {
             ReadFieldResult::InputEmpty => {
                 if read > 0 && !text.ends_with(['\n', '\r']) {
-                    return Err(wrong(
-                        "csv_cut",
-                        "the last line does not end, so that the file may have been cut short; end it with a line end",
-                    ));
+                    return Err(wrong("csv_cut", CUT));
                 }
                 let (result, _, more) = reader.read_field(&[], &mut buffer[written..]);
                 (result, read, written + more)
@@ -222,7 +227,9 @@ fn quoted_well(raw: &str) -> bool {
     if !cell.starts_with('"') {
         return !cell.contains('"');
     }
-    cell.len() >= 2 && cell.ends_with('"') && cell.matches('"').count().is_multiple_of(2)
+    cell.strip_prefix('"')
+        .and_then(|cell| cell.strip_suffix('"'))
+        .is_some_and(|within| !within.replace("\"\"", "").contains('"'))
 }
 
 fn header_faults(header: &[Cell]) -> Vec<Fault> {

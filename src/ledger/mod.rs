@@ -11,6 +11,7 @@
 //! [`Standing::after`]: crate::model::standing::Standing::after
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -109,7 +110,8 @@ pub trait Ledger: Send + Sync {
     fn find_all(&self, provider: ProviderName, id: SubscriptionId) -> Reply<'_, Vec<Request>>;
     /// A page of requests in the order of their rows.
     fn page(&self, page: Page) -> Reply<'_, Vec<Request>>;
-    /// Rows and places of unfinished requests, for the comparison with a broken file.
+    /// Rows and places of requests that are unfinished or may be retried, for the comparison
+    /// with a broken file.
     fn open_places(&self) -> Reply<'_, Vec<(i64, Place)>>;
     /// Counts for status, metrics and the page.
     fn tally(&self, now: DateTime<Utc>) -> Reply<'_, Tally>;
@@ -301,6 +303,8 @@ pub struct Intended {
     pub send_before: Witness,
     /// The caps of this provider and of all.
     pub caps: Vec<Cap>,
+    /// How long it may still take effect if it is lost.
+    pub resend_after: Duration,
 }
 
 /// Why an intent was not journaled. Nothing changed.

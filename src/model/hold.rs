@@ -146,7 +146,7 @@ impl HoldReason {
                 "make sure that this ledger is the newest one, then run `lapsed ledger trust`"
             }
             Self::AccountChanged => {
-                "put the credentials of the known account back, or give the new account a name of its own"
+                "put the credentials of the known account back, give the new account a name of its own, or say with `formerly` what the provider was called"
             }
             Self::Credentials => {
                 "give credentials that the provider accepts and that may cancel; it is tried again by itself"

@@ -97,4 +97,7 @@ pub struct Doubt {
     pub reads: u32,
     /// The first reading since that found the subscription living.
     pub first_alive: Option<Witness>,
+    /// `resend_after` when it was sent: a revision may lengthen the wait and never shorten it.
+    #[serde(default)]
+    pub resend_after: Duration,
 }

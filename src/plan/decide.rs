@@ -219,7 +219,9 @@ pub fn resolve(
         send_before: seen_at.clone(),
         reads: 0,
         first_alive: None,
+        resend_after,
     });
+    let resend_after = resend_after.max(doubt.resend_after);
     doubt.reads = doubt.reads.saturating_add(1);
     let still_unknown = Resolution::StillUnknown {
         next_in: backoff::unknown(doubt.reads, resend_after),

@@ -100,13 +100,10 @@ pub fn after(
             next.read_failures += 1;
             if next.read_failures >= stop_after_failures || memory.stop.is_some() {
                 let why = format!("{} readings in a row failed: {why}", next.read_failures);
-                next.stop = Some(stopped(
-                    memory,
-                    HoldReason::ProviderStopped,
-                    why,
-                    false,
-                    now,
-                ));
+                // What writes have closed, only a write opens.
+                let of_writes = memory.stop.as_ref().is_some_and(|stop| stop.of_writes);
+                let reason = HoldReason::ProviderStopped;
+                next.stop = Some(stopped(memory, reason, why, of_writes, now));
             }
         }
         Sign::Credentials { why, of_writes } => {
@@ -196,6 +193,16 @@ mod tests {
         let read = after(&memory, &Sign::Read { skew: None }, at(40), 5);
         assert_eq!(read.stop, memory.stop);
         assert_eq!(after(&read, &Sign::Wrote, at(41), 5).stop, None);
+    }
+
+    #[test]
+    fn a_reading_that_fails_in_between_does_not_reopen_what_writes_have_closed() {
+        let forbidden = Sign::of(&Answer::Forbidden).unwrap();
+        let memory = after(&ProviderMemory::default(), &forbidden, at(0), 5);
+        let memory = after(&memory, &read_failed(), at(40), 5);
+        let read = after(&memory, &Sign::Read { skew: Some(0) }, at(200), 5);
+        assert!(read.stop.is_some());
+        assert_eq!(after(&read, &Sign::Wrote, at(201), 5).stop, None);
     }
 
     #[test]

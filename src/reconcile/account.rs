@@ -45,15 +45,10 @@ pub async fn bind(tools: &Tools, party: &Party, in_force: &InForce) -> Result<bo
     // That the account is told shows nothing of reading or cancelling: a stop stays until its
     // trial.
     let mut after = before.clone();
-    let shared = tools
-        .ledger
-        .names_of_account(party.config.kind(), account.clone())
-        .await?
-        .into_iter()
-        .any(|other| other != *name && in_force.config.providers.contains_key(&other));
-    after.other_account = other_account(&party.config, &before, &account, shared);
+    let before_us = shared(tools, party, &account).await?;
+    after.other_account = other_account(&party.config, &before, &account, before_us);
     if after.other_account.is_none() {
-        after.account = Some(account);
+        after.account = Some(account.clone());
         after.kind = Some(party.config.kind());
     } else if before.other_account.is_none() {
         tracing::error!(provider = %name, %account, "the credentials of {name} belong to another account; nothing is sent there");
@@ -62,7 +57,18 @@ pub async fn bind(tools: &Tools, party: &Party, in_force: &InForce) -> Result<bo
     if after != before {
         tools.ledger.remember(name.clone(), after).await?;
     }
-    Ok(ours)
+    // Two names may have begun at once, each before the other was remembered.
+    Ok(ours && !shared(tools, party, &account).await?)
+}
+
+/// Whether another name is remembered for the account, in the file or not: what was asked for
+/// under it is not to be asked for a second time under this one.
+async fn shared(tools: &Tools, party: &Party, account: &str) -> Result<bool, LedgerError> {
+    let names = tools
+        .ledger
+        .names_of_account(party.config.kind(), account.to_owned())
+        .await?;
+    Ok(names.iter().any(|other| *other != party.config.name))
 }
 
 fn other_account(

@@ -279,6 +279,7 @@ impl Pass<'_> {
             },
             now,
             caps: guard::caps(&self.in_force.config.limits, &self.party.config),
+            resend_after: self.party.config.resend_after,
         };
         let watch = Stopwatch::start();
         let result = self.tools.ledger.intend(intended).await?;
@@ -320,11 +321,34 @@ impl Pass<'_> {
         let wait = answer.retry_after().unwrap_or_default();
         change.wake_at = Some(Some(now + wait));
         change.doubt.clone_from(&request.doubt);
-        let recorded = self.record(request, change).await?;
+        let recorded = self.record_answer(request, change).await;
         if let Some(sign) = Sign::of(answer) {
             self.sign(sign).await?;
         }
-        Ok(recorded)
+        recorded
+    }
+
+    /// Records what came back, also where a revision touched the row meanwhile: it says nothing
+    /// of what is in flight.
+    async fn record_answer(
+        &self,
+        request: &Request,
+        mut change: Change,
+    ) -> Result<Request, LedgerError> {
+        loop {
+            match self.record(request, change.clone()).await {
+                Err(LedgerError::Moved) => {}
+                other => return other,
+            }
+            let found = self.tools.ledger.find(request.key.clone()).await?;
+            let still_sending = found.filter(|it| {
+                it.row == request.row
+                    && it.standing.phase == Phase::Sending
+                    && it.standing.attempts == request.standing.attempts
+                    && it.version != change.version
+            });
+            change.version = still_sending.ok_or(LedgerError::Moved)?.version;
+        }
     }
 
     /// A request that was sent and whose outcome is not known: only reading may follow.

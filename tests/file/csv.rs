@@ -127,6 +127,33 @@ fn no_prefix_of_a_file_is_taken_for_a_file_with_other_ids() {
 }
 
 #[test]
+fn no_prefix_of_a_file_asks_for_something_on_other_terms() {
+    let main = format!(
+        "{HEAD}policies: [{{name: all, set: {{when: now}}}}]\ninclude: [\"b/*.csv\"]\ncancellations: []\n"
+    );
+    let csv = "id,provider,when,expect.customer\na,donations,2026-12-31,cus_1\nb,donations,2026-12-31,cus_1\n";
+    for end in 0..csv.len() {
+        let cut = &csv[..end];
+        let Ok(manifest) = read_all(&[("lapsed.yaml", &main), ("b/a.csv", cut)]) else {
+            continue;
+        };
+        for wanted in &manifest.wanted {
+            assert_eq!(wanted.terms.when_text, "2026-12-31", "{cut:?}");
+            assert_eq!(wanted.terms.expect.len(), 1, "{cut:?}");
+        }
+    }
+}
+
+#[test]
+fn a_quote_within_a_cell_is_written_twice_wherever_it_stands() {
+    for cell in ["\"a\"b\"\"", "\"\"a\"\"", "\"a\"\"\"b\""] {
+        let csv = format!("id,provider,when,reason\na,donations,now,{cell}\n");
+        let problems = read(&csv).expect_err(cell);
+        assert_eq!(problems[0].code, "csv_quote", "{cell}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_utf_8_is_refused() {
     let main = format!("{HEAD}include: [\"b/*.csv\"]\ncancellations: []\n");
     let files = vec![

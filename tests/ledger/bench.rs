@@ -171,6 +171,7 @@ impl Bench {
             now: witness(now),
             send_before: witness(now + 30),
             caps: Vec::new(),
+            resend_after: std::time::Duration::from_secs(1_800),
         }
     }
 

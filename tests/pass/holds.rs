@@ -342,6 +342,7 @@ async fn a_process_that_dies_before_the_first_byte_shows_sending_and_then_only_r
         now: witness(0),
         send_before: witness(20),
         caps: Vec::new(),
+        resend_after: std::time::Duration::from_secs(1_800),
     };
     world.ledger.intend(intended).await.unwrap().unwrap();
     assert_eq!(world.state("a").await, (State::Sending, None));

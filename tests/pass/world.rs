@@ -29,6 +29,7 @@ use lapsed::reconcile::live::InForce;
 use lapsed::reconcile::pass::{Occasion, Party, PassReport, Tools, pass};
 use lapsed::reconcile::report::{ItemReport, Standpoint};
 use tempfile::TempDir;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// `resend_after` of the world's provider.
@@ -78,6 +79,8 @@ struct Inner {
     account: Option<Result<String, LookError>>,
     skew: Option<i64>,
     clock: Option<Arc<ManualClock>>,
+    /// Rung when the next write has arrived, and when it may be answered.
+    meets: Option<(Arc<Notify>, Arc<Notify>)>,
 }
 
 impl Provider {
@@ -180,7 +183,14 @@ impl Canceller for Half {
                 why: "its time ran out".to_owned(),
             }
         };
-        Box::pin(async move { answer })
+        let meets = self.0.with(|it| it.meets.take());
+        Box::pin(async move {
+            if let Some((sent, goes_on)) = meets {
+                sent.notify_one();
+                goes_on.notified().await;
+            }
+            answer
+        })
     }
 }
 
@@ -193,6 +203,7 @@ pub struct World {
     in_force: Option<Arc<InForce>>,
     folder: TempDir,
     kind: ProviderKind,
+    named: &'static str,
     head: String,
     provider_says: String,
     mode: &'static str,
@@ -222,6 +233,7 @@ impl World {
             in_force: None,
             folder,
             kind,
+            named: "p",
             head: String::new(),
             provider_says: String::new(),
             mode: "enforce",
@@ -263,8 +275,46 @@ impl World {
 
     /// A line of the file.
     pub fn add(&mut self, id: &str, terms: &str) {
+        self.lines.push(format!(
+            "  - {{id: {id}, provider: {}, {terms}}}",
+            self.named
+        ));
+    }
+
+    /// The provider has another name in the file from the next revision on.
+    pub fn calls_it(&mut self, named: &'static str) {
+        let (old, new) = (
+            format!("provider: {},", self.named),
+            format!("provider: {named},"),
+        );
+        for line in &mut self.lines {
+            *line = line.replace(&old, &new);
+        }
+        self.named = named;
+    }
+
+    fn name(&self) -> ProviderName {
+        ProviderName::parse(self.named).unwrap()
+    }
+
+    /// A second name for the same account.
+    pub fn second_name(&mut self, named: &'static str) {
+        self.provider_says = format!(
+            "}}\n  {named}: {{type: {}, group_id: other, linked_account_id: l, api_key: {{env: KEY}}",
+            self.kind
+        );
+    }
+
+    /// A line of the file for another provider.
+    pub fn add_at(&mut self, named: &str, id: &str, terms: &str) {
         self.lines
-            .push(format!("  - {{id: {id}, provider: p, {terms}}}"));
+            .push(format!("  - {{id: {id}, provider: {named}, {terms}}}"));
+    }
+
+    pub fn edit_lines(&mut self, from: &str, to: &str) {
+        for line in &mut self.lines {
+            *line = line.replace(from, to);
+        }
     }
 
     pub fn remove(&mut self, id: &str) {
@@ -345,25 +395,16 @@ impl World {
             format!("\n{}", self.lines.join("\n"))
         };
         format!(
-            "version: 1\nmode: {}\nreconcile: {{schedule: \"* * * * *\", timezone: UTC}}\nproviders:\n  p: {{type: {}, {auth}{}}}\n{}cancellations:{items}\n...\n",
-            self.mode, self.kind, self.provider_says, self.head
+            "version: 1\nmode: {}\nreconcile: {{schedule: \"* * * * *\", timezone: UTC}}\nproviders:\n  {}: {{type: {}, {auth}{}}}\n{}cancellations:{items}\n...\n",
+            self.mode, self.named, self.kind, self.provider_says, self.head
         )
     }
 
     /// Accepts the file as it now stands.
     pub async fn accept(&mut self) -> &Verdict {
-        let manifest = self.manifest();
         self.revisions += 1;
         let before: Option<Config> = self.in_force.as_ref().map(|it| (*it.config).clone());
-        let proposal = Proposal {
-            digest: format!("{:032x}", self.revisions),
-            commit: None,
-            files: vec![KeptFile {
-                name: "lapsed.yaml".to_owned(),
-                text: self.text(),
-            }],
-            manifest,
-        };
+        let proposal = self.proposal(&format!("{:032x}", self.revisions));
         let (number, verdict) =
             accept::accept(&*self.ledger, &proposal, before.as_ref(), self.clock.now())
                 .await
@@ -379,6 +420,47 @@ impl World {
         &self.verdict
     }
 
+    fn proposal(&self, digest: &str) -> Proposal {
+        Proposal {
+            digest: digest.to_owned(),
+            commit: None,
+            files: self.files(),
+            manifest: self.manifest(),
+        }
+    }
+
+    fn files(&self) -> Vec<KeptFile> {
+        vec![KeptFile {
+            name: "lapsed.yaml".to_owned(),
+            text: self.text(),
+        }]
+    }
+
+    /// The file as it now stands is accepted while the next write is in flight.
+    pub async fn tick_while_a_revision_is_accepted(&self) -> PassReport {
+        let (sent, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        self.provider
+            .with(|it| it.meets = Some((Arc::clone(&sent), Arc::clone(&goes_on))));
+        let accept = async {
+            sent.notified().await;
+            let config = &self.in_force().config;
+            let proposal = self.proposal("another");
+            accept::accept(&*self.ledger, &proposal, Some(config), self.now())
+                .await
+                .unwrap();
+            goes_on.notify_one();
+        };
+        tokio::join!(self.tick(), accept).0
+    }
+
+    /// The newest text is not valid, and says only this.
+    pub async fn breaks(&self, newest: &str) {
+        let open = self.ledger.open_places().await.unwrap();
+        let newest = [("lapsed.yaml".to_owned(), newest.as_bytes().to_vec())];
+        let stale = accept::stale_rows(&open, &self.files(), &newest);
+        self.ledger.mark_stale(stale, self.now()).await.unwrap();
+    }
+
     pub fn manifest(&self) -> Manifest {
         let text = self.text();
         desired::read(&Input {
@@ -392,8 +474,12 @@ impl World {
     }
 
     pub fn party(&self) -> Party {
+        self.party_of(&self.name())
+    }
+
+    fn party_of(&self, name: &ProviderName) -> Party {
         let in_force = self.in_force.as_ref().expect("accept first");
-        let config = in_force.config.providers[&name()].clone();
+        let config = in_force.config.providers[name].clone();
         let half = || Arc::new(Half(Arc::clone(&self.provider), Arc::clone(&self.clock)));
         let acts = config.mode == lapsed::config::Mode::Enforce;
         Party {
@@ -413,13 +499,22 @@ impl World {
         self.pass(Occasion::Wake).await
     }
 
+    /// A tick's passes of the provider and of another one, side by side.
+    pub async fn tick_both(&self, other: &str) {
+        let other = self.party_of(&ProviderName::parse(other).unwrap());
+        tokio::join!(self.tick(), self.pass_of(&other, Occasion::Tick));
+    }
+
     async fn pass(&self, occasion: Occasion) -> PassReport {
+        self.pass_of(&self.party(), occasion).await
+    }
+
+    async fn pass_of(&self, party: &Party, occasion: Occasion) -> PassReport {
         let in_force = self.in_force.as_ref().expect("accept first");
-        let party = self.party();
-        if !account::bind(&self.tools, &party, in_force).await.unwrap() {
+        if !account::bind(&self.tools, party, in_force).await.unwrap() {
             return PassReport::default();
         }
-        pass(&self.tools, &party, in_force, occasion).await.unwrap()
+        pass(&self.tools, party, in_force, occasion).await.unwrap()
     }
 
     pub fn in_force(&self) -> Arc<InForce> {
@@ -501,7 +596,7 @@ impl World {
 
     pub async fn request(&self, id: &str) -> Request {
         let id = SubscriptionId::parse(self.kind, id).unwrap();
-        let mut found = self.ledger.find_all(name(), id).await.unwrap();
+        let mut found = self.ledger.find_all(self.name(), id).await.unwrap();
         found.swap_remove(0)
     }
 

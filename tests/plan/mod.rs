@@ -159,6 +159,7 @@ fn sent(kind: ProviderKind, action: Action, before: Observed, answer: Option<Ans
         send_before: witness(30),
         reads: 0,
         first_alive: None,
+        resend_after: Duration::ZERO,
     });
     request
 }

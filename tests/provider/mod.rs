@@ -192,6 +192,7 @@ impl Account {
             now,
             send_before,
             caps: Vec::new(),
+            resend_after: std::time::Duration::from_secs(1_800),
         };
         ledger.intend(intended).await.unwrap().unwrap().0
     }

@@ -13,7 +13,7 @@ use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
 use crate::model::memory::Comparison;
 use crate::model::request::Request;
-use crate::model::standing::{Event, Phase, Standing};
+use crate::model::standing::{Event, Phase, Settlement, Standing};
 
 /// The revision in a status, if there is one.
 pub(super) fn revision(conn: &Connection, status: &str) -> Result<Option<Revision>, LedgerError> {
@@ -217,7 +217,12 @@ impl Tx<'_> {
         let standing = &stored.request.standing;
         let same_terms = stored.request.terms.digest() == item.wanted.terms.digest();
         match standing.phase {
-            Phase::Settled(_) => {}
+            // What a retry would plan is what the file says by then.
+            Phase::Settled(Settlement::Failed | Settlement::Missed) => {
+                stored.late = (!same_terms).then(|| Late::of(item, revision));
+                stored.request.place = item.wanted.place.clone();
+            }
+            Phase::Settled(Settlement::Canceled | Settlement::AlreadyCanceled) => {}
             Phase::Withdrawn => {
                 let holds = new_holds(item);
                 let event = revived(item, revision, &holds);
@@ -352,17 +357,22 @@ impl Tx<'_> {
     }
 
     /// Takes up the terms that came while an attempt was in flight, which is now known to have
-    /// had no effect.
+    /// had no effect, or after it had failed.
     pub(super) fn take_up_late(
         &mut self,
         stored: &mut Stored,
         at: DateTime<Utc>,
     ) -> Result<(), LedgerError> {
-        let Some(late) = stored.late.take() else {
-            return Ok(());
-        };
         if !stored.request.standing.plannable() {
             return Ok(());
+        }
+        let Some(mut late) = stored.late.take() else {
+            return Ok(());
+        };
+        // The file that asks for other terms may be broken by now.
+        let stale = stored.request.hold_details.get(&HoldReason::ConfigStale);
+        if let Some(detail) = stale {
+            late.holds.insert(HoldReason::ConfigStale, detail.clone());
         }
         let item = Incoming {
             wanted: late.wanted,

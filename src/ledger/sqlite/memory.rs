@@ -8,7 +8,7 @@ use crate::ledger::{Command, LedgerError, Posted};
 use crate::model::ids::ProviderName;
 use crate::model::memory::{Pause, Pauses, ProviderMemory};
 use crate::model::provider::ProviderKind;
-use crate::model::standing::Event;
+use crate::model::standing::{Event, State};
 
 /// What stands for all providers in `pauses`; no provider can be called so.
 const ALL: &str = "*";
@@ -132,6 +132,9 @@ impl Tx<'_> {
                 id,
                 state,
             } => {
+                if !matches!(state, State::Failed | State::Missed) {
+                    return Ok(0);
+                }
                 // Nobody is cancelled whom the file does not ask for any more.
                 let mut sql = "SELECT id FROM requests WHERE provider = ?1 AND state = ?2
                      AND seen >= (SELECT number FROM revisions WHERE status <> 'past' AND status = 'current')"
@@ -156,6 +159,7 @@ impl Tx<'_> {
                     stored.request.wake_at = Some(at);
                     stored.request.idle_looks = 0;
                     stored.request.note = None;
+                    self.take_up_late(&mut stored, at)?;
                     self.store(&mut stored, at)?;
                 }
                 Ok(found.len() as u64)
@@ -214,16 +218,24 @@ impl Tx<'_> {
         to: &ProviderName,
     ) -> Result<u64, LedgerError> {
         let names = [from.as_str(), to.as_str()];
+        let changed_places = self.let_the_older_go_on(from, to)?;
         let moved = self.conn.execute(
             "UPDATE OR IGNORE requests SET provider = ?2 WHERE provider = ?1",
             names,
         )?;
+        let moved = moved + changed_places;
         if moved > 0 {
             self.conn.execute(
                 "INSERT INTO renames (old_name, new_name) VALUES (?1, ?2)",
                 names,
             )?;
         }
+        // A name that never had an account of its own remembers nothing worth keeping.
+        self.conn.execute(
+            "DELETE FROM providers WHERE name = ?1 AND account IS NULL
+               AND EXISTS (SELECT 1 FROM providers WHERE name = ?2)",
+            [to.as_str(), from.as_str()],
+        )?;
         for table in ["attempts", "pauses"] {
             self.conn.execute(
                 &format!("UPDATE OR IGNORE {table} SET provider = ?2 WHERE provider = ?1"),
@@ -234,8 +246,48 @@ impl Tx<'_> {
             "UPDATE OR IGNORE providers SET name = ?2 WHERE name = ?1",
             names,
         )?;
+        self.conn
+            .execute("DELETE FROM providers WHERE name = ?1", [from.as_str()])?;
         *self.rolling = super::rolling::Rolling::load(self.conn)?;
         Ok(moved as u64)
+    }
+
+    /// Where both names have a request and nothing was sent under the new one, the one with a
+    /// history is to go on: the two change places.
+    fn let_the_older_go_on(
+        &self,
+        from: &ProviderName,
+        to: &ProviderName,
+    ) -> Result<usize, LedgerError> {
+        let pairs: Vec<(i64, i64)> = self
+            .conn
+            .prepare(
+                "SELECT older.id, newer.id FROM requests older JOIN requests newer
+                   ON newer.provider = ?2 AND newer.subscription = older.subscription
+                     AND newer.again = older.again
+                 WHERE older.provider = ?1
+                   AND NOT EXISTS (SELECT 1 FROM attempts WHERE request = newer.id)",
+            )?
+            .query_map([from.as_str(), to.as_str()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        if pairs.is_empty() {
+            return Ok(0);
+        }
+        self.conn.execute(
+            "INSERT INTO renames (old_name, new_name) VALUES (?1, ?2)",
+            [to.as_str(), from.as_str()],
+        )?;
+        let mut call = self
+            .conn
+            .prepare("UPDATE requests SET provider = ?2, version = version + 1 WHERE id = ?1")?;
+        for (older, newer) in &pairs {
+            call.execute(params![newer, ALL])?;
+            call.execute(params![older, to.as_str()])?;
+            call.execute(params![newer, from.as_str()])?;
+        }
+        Ok(pairs.len())
     }
 
     pub(super) fn wake_held(

@@ -201,6 +201,7 @@ impl Tx<'_> {
             send_before: intended.send_before.clone(),
             reads: 0,
             first_alive: None,
+            resend_after: intended.resend_after,
         });
         // If nothing comes after this, the next pass asks what became of it.
         request.wake_at = Some(intended.send_before.at);
@@ -267,6 +268,7 @@ impl Tx<'_> {
                 },
                 reads: 0,
                 first_alive: None,
+                resend_after: std::time::Duration::ZERO,
             });
             self.store(&mut stored, at)?;
         }

@@ -69,7 +69,8 @@ pub(super) fn page(conn: &Connection, page: &Page) -> Result<Vec<Request>, Ledge
 
 pub(super) fn open_places(conn: &Connection) -> Result<Vec<(i64, Place)>, LedgerError> {
     let mut statement = conn.prepare_cached(
-        "SELECT id, file, line, last_line FROM requests WHERE lane IS NOT NULL ORDER BY id",
+        "SELECT id, file, line, last_line FROM requests
+         WHERE lane IS NOT NULL OR state IN ('failed', 'missed') ORDER BY id",
     )?;
     let found = statement.query_map([], |row| {
         let place = Place {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::ledger::LedgerError;
 use crate::model::memory::Cap;
@@ -25,10 +25,14 @@ pub(super) struct Rolling {
 
 impl Rolling {
     pub(super) fn load(conn: &Connection) -> Result<Self, LedgerError> {
-        let newest: Option<i64> =
-            conn.query_row("SELECT max(intended_at) FROM attempts", [], |row| {
-                row.get(0)
-            })?;
+        // The last one, not the latest: a clock that was once ahead must hide no later write.
+        let newest: Option<i64> = conn
+            .query_row(
+                "SELECT intended_at FROM attempts ORDER BY id DESC LIMIT 1",
+                [],
+                |row| row.get(0),
+            )
+            .optional()?;
         let since = newest.unwrap_or(0) - LONGEST.as_millis() as i64;
         let mut rolling = Self::default();
         let mut rows = conn.prepare(
