@@ -204,11 +204,12 @@ fn strict_asks_for_the_end_mark() {
 }
 
 #[test]
-fn a_missing_secret_is_a_warning_at_its_provider() {
+fn a_missing_secret_is_a_warning_at_its_provider_also_by_the_strict_rules() {
     let home = Home::new();
     home.write_text(
-        "version: 1\nproviders:\n  a:\n    type: kajabi\n    token: {env: LAPSED_TEST_NO_SUCH_TOKEN}\ncancellations: []\n",
+        "version: 1\nproviders:\n  a:\n    type: kajabi\n    token: {env: LAPSED_TEST_NO_SUCH_TOKEN}\ncancellations: []\n...\n",
     );
+    home.run(&["check", "--strict"]).ended(0);
     let told = home.run(&["check"]).ended(0);
     assert!(
         told.out.contains("lapsed.yaml:3:3: provider `a`: the environment variable LAPSED_TEST_NO_SUCH_TOKEN is not set"),
