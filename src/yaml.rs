@@ -454,7 +454,7 @@ fn merge_markers(text: &str) -> Vec<Fault> {
 }
 
 /// Whether the last line that says anything is `...`.
-fn ends_in_mark(text: &str) -> bool {
+pub fn ends_in_mark(text: &str) -> bool {
     text.lines()
         .rev()
         .find(|line| !line.trim().is_empty() && !line.starts_with('#'))

@@ -126,10 +126,10 @@ impl Keeper {
             return Ok(Verdict::Unchanged);
         };
         let in_force = self.live.in_force.load_full();
-        if in_force
-            .as_ref()
-            .is_some_and(|it| it.digest == text.revision)
-        {
+        let same = in_force.is_some_and(|it| it.digest == text.revision);
+        // While another acceptance stands half-way no pass takes anything: this text, accepted
+        // once more, ends it.
+        if same && self.tools.ledger.accepting().await?.is_none() {
             self.well(latest, Vec::new()).await?;
             return Ok(Verdict::Unchanged);
         }

@@ -3,6 +3,8 @@
 //! Reading is a function of the files' bytes. It does no I/O, never stops at the first
 //! problem, and gives either a whole [`Manifest`] or every [`Problem`] with its place.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::config::{Config, LedgerLocation};
@@ -53,6 +55,8 @@ pub struct Manifest {
     pub warnings: Vec<Problem>,
     /// Whether the main file ends in the YAML end mark `...`.
     pub end_mark: bool,
+    /// Every file that ends in it.
+    pub end_marks: BTreeSet<String>,
 }
 
 /// Something that a person got wrong, and the way out.
@@ -151,6 +155,12 @@ pub fn read(input: &Input<'_>) -> Result<Manifest, Vec<Problem>> {
         wanted,
         warnings: told.warnings,
         end_mark: document.end_mark,
+        end_marks: input
+            .files
+            .iter()
+            .filter(|file| yaml::ends_in_mark(&String::from_utf8_lossy(file.bytes)))
+            .map(|file| file.name.to_owned())
+            .collect(),
     })
 }
 

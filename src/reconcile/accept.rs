@@ -53,11 +53,12 @@ pub fn read_kept(files: &[KeptFile]) -> Result<Manifest, Vec<Problem>> {
 /// What a text that is valid by itself may still not be: a file whose last accepted version
 /// ended in the end mark must still end in it, or it may have been cut short.
 pub fn lost_its_end(before: Option<&Manifest>, proposal: &Proposal) -> Option<Problem> {
-    let main = proposal.files.first()?;
-    let had = before.is_some_and(|manifest| manifest.end_mark);
-    (had && !proposal.manifest.end_mark).then(|| Problem {
-        file: main.name.clone(),
-        line: u32::try_from(main.text.lines().count().max(1)).unwrap_or(u32::MAX),
+    let had = |file: &&KeptFile| before.is_some_and(|it| it.end_marks.contains(&file.name));
+    let mut had = proposal.files.iter().filter(had);
+    let lost = had.find(|file| !proposal.manifest.end_marks.contains(&file.name))?;
+    Some(Problem {
+        file: lost.name.clone(),
+        line: u32::try_from(lost.text.lines().count().max(1)).unwrap_or(u32::MAX),
         column: 1,
         code: "end_mark_missing",
         message: "the file ends without `...`, with which its last accepted version ended, so that it may have been cut short; end it with a line `...`"
@@ -84,7 +85,14 @@ pub async fn accept(
     let guards_of = |config: &Config| Guards::of(&config.limits, &config.providers);
     let mut guards = vec![guards_of(&manifest.config)];
     guards.extend(before.map(guards_of));
-    let verdict = judge(&guards, &open, counts);
+    let mut verdict = judge(&guards, &open, counts);
+    // What an acceptance that failed half-way has taken in is known by now, and not new.
+    if let Some(abandoned) = ledger.accepting().await? {
+        let held = abandoned.verdict.approval.into_iter();
+        verdict.approval.extend(held);
+        verdict.approval.sort_unstable();
+        verdict.approval.dedup();
+    }
     let number = ledger
         .begin_revision(NewRevision {
             digest: digest.clone(),
