@@ -193,6 +193,7 @@ impl House {
         // One daemon holds the lock of its ledger, and is the one that acts.
         metrics.leader(true);
         let live = Arc::new(Live::default());
+        let stop = CancellationToken::new();
         let (inbox, asks) = Inbox::new(Arc::clone(&ledger));
         let app = Arc::new(App::new(
             Arc::clone(&ledger),
@@ -205,6 +206,7 @@ impl House {
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             app: Arc::clone(&app),
+            stop: stop.clone(),
             throttles: Mutex::default(),
             known: Mutex::default(),
         });
@@ -214,7 +216,7 @@ impl House {
                 clock,
                 metrics,
                 inbox,
-                stop: CancellationToken::new(),
+                stop,
             },
             asks,
             live,
@@ -244,6 +246,8 @@ pub struct Adapters {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     app: Arc<App>,
+    /// Set when no write may begin any more.
+    stop: CancellationToken,
     throttles: Mutex<BTreeMap<ProviderName, Limited>>,
     /// Providers that have metrics.
     known: Mutex<BTreeSet<ProviderName>>,
@@ -268,7 +272,8 @@ impl Adapters {
         if let Some(known) = known {
             return Arc::clone(&known.throttle);
         }
-        let throttle = Arc::new(Throttle::new(config.rate_limit, config.concurrency));
+        let throttle = Throttle::new(config.rate_limit, config.concurrency);
+        let throttle = Arc::new(throttle.until(self.stop.clone()));
         throttles.insert(
             config.name.clone(),
             Limited {

@@ -13,6 +13,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Method, Request, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{Admission, ConnectError, LookError, Meter, Setup, words};
 use crate::clock::{Clock, Stopwatch};
@@ -38,6 +39,7 @@ pub struct Throttle {
     rate: DefaultDirectRateLimiter,
     in_flight: Semaphore,
     paused_until: Mutex<Option<Instant>>,
+    stop: CancellationToken,
 }
 
 impl Throttle {
@@ -54,7 +56,14 @@ impl Throttle {
             rate: RateLimiter::direct(quota),
             in_flight: Semaphore::new(concurrency.max(1) as usize),
             paused_until: Mutex::new(None),
+            stop: CancellationToken::new(),
         }
+    }
+
+    /// Lets no write begin any more once `stop` is cancelled.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     /// What is left of the provider's own pause.
@@ -434,6 +443,9 @@ impl WriteTransport {
         let _place = self.line.throttle.place().await;
         if self.line.throttle.pause_left().is_some() {
             return Err(not_sent("the provider has asked for a pause"));
+        }
+        if self.line.throttle.stop.is_cancelled() {
+            return Err(not_sent("lapsed was stopped while it waited for its turn"));
         }
         if !still_valid() {
             return Err(not_sent("its time to be sent had run out"));
