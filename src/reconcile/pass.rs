@@ -285,7 +285,12 @@ impl Pass<'_> {
                 self.halt();
                 tracing::warn!(provider = %name, reason = %stop.reason, trial_at = %stop.trial_at, "stopped {name}: {}", stop.why);
             }
-            (Some(_), None) => tracing::info!(provider = %name, "{name} works again"),
+            (Some(_), None) => {
+                tracing::info!(provider = %name, "{name} works again");
+                // What the outage has put off for long is looked at again.
+                let ledger = &self.tools.ledger;
+                ledger.wake_held(name.clone(), self.now()).await?;
+            }
             (Some(_), Some(_)) => self.halt(),
             (None, None) => {}
         }

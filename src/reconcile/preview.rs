@@ -16,7 +16,7 @@ use crate::model::ids::{Key, ProviderName};
 use crate::model::memory::{Comparison, Pauses, Used, Verdict};
 use crate::model::observed::Look;
 use crate::model::request::Request;
-use crate::model::standing::{Event, Settlement, Standing, State};
+use crate::model::standing::{Event, Phase, Settlement, Standing, State};
 use crate::model::terms::{Wanted, short_digest};
 use crate::plan::decide::{self, Decision, Rules};
 use crate::plan::due::first_plan;
@@ -153,8 +153,8 @@ pub async fn preview(
         requests.push(request(&sources, &config, wanted).await?);
     }
     let verdict = verdict(&sources, &config, &requests).await?;
-    for (request, changed) in &mut requests {
-        if *changed && verdict.approval.contains(&request.key.provider) {
+    for (request, differs) in &mut requests {
+        if *differs == Differs::New && verdict.approval.contains(&request.key.provider) {
             let new: u64 = verdict.counts.new.values().sum();
             hold(
                 request,
@@ -166,7 +166,7 @@ pub async fn preview(
     look(&sources, &mut requests, read).await;
     let mut items: Vec<PlannedItem> = requests
         .iter()
-        .map(|(request, changed)| planned(&standpoint, &config, request.clone(), *changed))
+        .map(|(request, differs)| planned(&standpoint, &config, request.clone(), *differs))
         .collect();
     items.extend(gone(&sources, &standpoint, &verdict).await?);
     items.sort_by_key(|item| (item.action, item.item.due_at));
@@ -207,29 +207,62 @@ async fn standpoint(sources: &Sources<'_>, config: Arc<Config>) -> Result<Standp
     })
 }
 
-/// The request as it would be after acceptance, and whether that changes it.
+/// How an item differs from what is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Differs {
+    /// It does not, or it is finished or was sent.
+    No,
+    /// On other terms.
+    Edited,
+    /// Not remembered, or withdrawn and back: acceptance counts it as new.
+    New,
+}
+
+/// What a key of the file is remembered as: under the provider's former name, where it is about
+/// to be renamed.
+fn remembered(config: &Config, key: &Key) -> Key {
+    let formerly = config
+        .providers
+        .get(&key.provider)
+        .and_then(|provider| provider.formerly.clone())
+        .filter(|name| !config.providers.contains_key(name));
+    Key {
+        provider: formerly.unwrap_or_else(|| key.provider.clone()),
+        ..key.clone()
+    }
+}
+
+/// The request as it would be after acceptance, and how that changes it.
 async fn request(
     sources: &Sources<'_>,
     config: &Config,
     wanted: &Wanted,
-) -> Result<(Request, bool), LedgerError> {
+) -> Result<(Request, Differs), LedgerError> {
     let known = match sources.ledger {
-        Some(ledger) => ledger.find(wanted.key.clone()).await?,
+        Some(ledger) => match ledger.find(remembered(config, &wanted.key)).await? {
+            None => ledger.find(wanted.key.clone()).await?,
+            found => found,
+        },
         None => None,
     };
     let Some(mut known) = known else {
-        return Ok((fresh(sources, config, wanted, None), true));
+        return Ok((fresh(sources, config, wanted, None), Differs::New));
     };
+    known.key = wanted.key.clone();
     let same = known.terms.digest() == wanted.terms.digest();
     if known.state().finished() || known.standing.in_doubt() {
-        return Ok((known, false));
+        return Ok((known, Differs::No));
     }
     if same && known.state() != State::Withdrawn {
         known.place = wanted.place.clone();
         known.terms = wanted.terms.clone();
-        return Ok((known, false));
+        return Ok((known, Differs::No));
     }
-    Ok((fresh(sources, config, wanted, Some(known)), true))
+    let differs = match known.state() {
+        State::Withdrawn => Differs::New,
+        _ => Differs::Edited,
+    };
+    Ok((fresh(sources, config, wanted, Some(known)), differs))
 }
 
 /// A request on terms that the ledger does not know yet.
@@ -247,8 +280,13 @@ fn fresh(
     let wait = config.reconcile.wait_after_accept;
     let plan = first_plan(kind, &wanted.terms, sources.now, wait);
     let mut holds = plan.holds;
-    if known.is_none() {
-        holds.extend(plan.holds_if_new);
+    match &known {
+        Some(known) if known.state() != State::Withdrawn => {
+            // An edit is no approval.
+            let approval = known.hold_details.get_key_value(&HoldReason::Approval);
+            holds.extend(approval.map(|(reason, detail)| (*reason, detail.clone())));
+        }
+        _ => holds.extend(plan.holds_if_new),
     }
     let accepted = Event::Accepted {
         revision: sources.revision.to_owned(),
@@ -258,6 +296,12 @@ fn fresh(
     };
     let standing = match &known {
         Some(known) => Standing {
+            phase: match known.standing.phase {
+                Phase::Withdrawn if known.standing.attempts == 0 => Phase::Waiting,
+                Phase::Withdrawn => Phase::Retrying,
+                phase => phase,
+            },
+            wanted: true,
             holds: holds.keys().copied().collect(),
             ..known.standing.clone()
         },
@@ -290,12 +334,12 @@ fn fresh(
 async fn verdict(
     sources: &Sources<'_>,
     config: &Config,
-    requests: &[(Request, bool)],
+    requests: &[(Request, Differs)],
 ) -> Result<Verdict, LedgerError> {
     let mut counts = Comparison::default();
-    for (request, changed) in requests {
+    for (request, differs) in requests {
         let name = &request.key.provider;
-        if *changed && request.row == 0 {
+        if *differs == Differs::New {
             *counts.new.entry(name.clone()).or_default() += 1;
         } else if !request.state().finished() {
             *counts.kept.entry(name.clone()).or_default() += 1;
@@ -318,7 +362,7 @@ async fn verdict(
 /// Reads what is to be read. A reading that fails leaves what was known before.
 async fn look(
     sources: &Sources<'_>,
-    requests: &mut [(Request, bool)],
+    requests: &mut [(Request, Differs)],
     read: &(dyn Fn(usize, usize) + Sync),
 ) {
     use futures_util::StreamExt as _;
@@ -355,7 +399,10 @@ async fn look(
         read(done, all);
         let request = &mut requests[index].0;
         match result {
-            Ok(look) => request.look = Some(look),
+            Ok(look) => {
+                request.look = Some(look);
+                look_again(request);
+            }
             Err(error) => {
                 request.note = Some(format!("it could not be read: {error}"));
             }
@@ -372,7 +419,7 @@ fn planned(
     standpoint: &Standpoint,
     config: &Config,
     mut request: Request,
-    changed: bool,
+    differs: Differs,
 ) -> PlannedItem {
     let provider = config.providers.get(&request.key.provider);
     let mut settles = None;
@@ -425,9 +472,22 @@ fn planned(
     PlannedItem {
         action,
         note,
-        changed,
+        changed: differs != Differs::No,
         item,
     }
+}
+
+/// What a reading found holds only until the next one says otherwise.
+fn look_again(request: &mut Request) {
+    let stays = |reason: HoldReason| {
+        !reason.from_look()
+            || matches!(
+                reason,
+                HoldReason::NoSafeWindow | HoldReason::PeriodEndUnknown
+            )
+    };
+    request.standing.holds.retain(|reason| stays(*reason));
+    request.hold_details.retain(|reason, _| stays(*reason));
 }
 
 /// Open requests that the files do not ask for any more.
@@ -440,6 +500,8 @@ async fn gone(
         return Ok(Vec::new());
     };
     let wanted: HashSet<&Key> = sources.manifest.wanted.iter().map(|it| &it.key).collect();
+    let config = &sources.manifest.config;
+    let renamed: HashSet<Key> = wanted.iter().map(|key| remembered(config, key)).collect();
     let mut gone = Vec::new();
     let mut after = 0;
     loop {
@@ -453,7 +515,7 @@ async fn gone(
         let last = rows.len() < PAGE as usize;
         for mut request in rows {
             after = request.row;
-            if wanted.contains(&request.key) {
+            if wanted.contains(&request.key) || renamed.contains(&request.key) {
                 continue;
             }
             let held = verdict.removal.contains(&request.key.provider);
@@ -482,7 +544,7 @@ async fn gone(
 }
 
 /// One digest per file over what waits for an approval there.
-fn digests(requests: &[(Request, bool)]) -> Vec<Digest> {
+fn digests(requests: &[(Request, Differs)]) -> Vec<Digest> {
     let mut waiting: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (request, _) in requests {
         if request.standing.holds.contains(&HoldReason::Approval) {
