@@ -47,7 +47,7 @@ pub async fn once(
             let party = match connect.connect(config) {
                 Ok(party) => party,
                 Err(why) => {
-                    tracing::error!(provider = %config.name, "no credentials for {}: {why}", config.name);
+                    account::without_credentials(tools, config, why).await?;
                     return Ok(PassReport::default());
                 }
             };

@@ -12,8 +12,6 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, ProviderConfig};
 use crate::ledger::LedgerError;
 use crate::model::hold::HoldReason;
-use crate::model::memory::ProviderMemory;
-use crate::plan::health::{self, Sign};
 use crate::reconcile::account;
 use crate::reconcile::live::{InForce, Live};
 use crate::reconcile::pass::{Occasion, Party, PassReport, Tools, pass};
@@ -217,7 +215,7 @@ impl Worker {
                         bound: false,
                     });
                 }
-                Err(why) => self.no_credentials(&setting.config, why).await?,
+                Err(why) => account::without_credentials(&self.tools, &setting.config, why).await?,
             }
         }
         let Some(connected) = &mut state.connected else {
@@ -243,31 +241,6 @@ impl Worker {
                 .await?;
         }
         Ok(())
-    }
-
-    async fn no_credentials(
-        &self,
-        config: &ProviderConfig,
-        why: String,
-    ) -> Result<(), LedgerError> {
-        let before = self.tools.ledger.provider(config.name.clone()).await?;
-        let known = |memory: &ProviderMemory| {
-            memory
-                .stop
-                .as_ref()
-                .is_some_and(|stop| stop.reason == HoldReason::Credentials && stop.why == why)
-        };
-        if known(&before) {
-            return Ok(());
-        }
-        tracing::warn!(provider = %config.name, "no credentials for {}: {why}", config.name);
-        self.tools.metrics.provider_up(&config.name, false);
-        let sign = Sign::Credentials {
-            why: why.clone(),
-            of_writes: false,
-        };
-        let after = health::after(&before, &sign, self.tools.clock.now(), 1);
-        self.tools.ledger.remember(config.name.clone(), after).await
     }
 
     /// After a pass that found nothing to do, the next one that wakes by itself waits a little

@@ -55,6 +55,27 @@ pub struct ProviderMemory {
     pub resume_at: Option<DateTime<Utc>>,
 }
 
+/// No pause that a provider asks for is longer (design, section 6, step 5), and no trial waits
+/// longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
+
+impl ProviderMemory {
+    /// Until when the provider asked for a pause. One that lies further ahead than any pause
+    /// was noted by a clock that was wrong.
+    pub fn pause_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.resume_at
+            .filter(|until| *until > now && *until <= now + LONGEST_WAIT)
+    }
+}
+
+impl Stop {
+    /// Whether one trial may be made. One that lies further ahead than any trial was noted by a
+    /// clock that was wrong.
+    pub fn trial_is_due(&self, now: DateTime<Utc>) -> bool {
+        self.trial_at <= now || self.trial_at > now + LONGEST_WAIT
+    }
+}
+
 /// Why a provider is stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {

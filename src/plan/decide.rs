@@ -63,7 +63,7 @@ pub fn decide(request: &Request, observed: &Observed, rules: Rules<'_>) -> Decis
     match &found.life {
         Life::Ended { .. } => match &found.successor {
             Some(successor) => hold(HoldReason::Successor, &goes_on(request, successor)),
-            None => decide_ended(request),
+            None => decide_ended(request, found.billing, rules.payment_plans),
         },
         Life::NotStarted { starts_at } => hold(
             HoldReason::NotStarted,
@@ -81,7 +81,7 @@ pub fn decide(request: &Request, observed: &Observed, rules: Rules<'_>) -> Decis
 
 /// Kajabi's *deactivate* leaves the billing on, so that a purchase found deactivated is sent
 /// one confirming cancel, once ever. Elsewhere ended is ended.
-fn decide_ended(request: &Request) -> Decision {
+fn decide_ended(request: &Request, billing: Billing, payment_plans: PaymentPlans) -> Decision {
     let standing = &request.standing;
     if standing.sent_while_alive {
         return Decision::Settle {
@@ -90,6 +90,9 @@ fn decide_ended(request: &Request) -> Decision {
         };
     }
     if request.kind == ProviderKind::Kajabi && !standing.confirmed {
+        if (billing, payment_plans) == (Billing::PaymentPlan, PaymentPlans::Hold) {
+            return instalments();
+        }
         return Decision::Act(Action::ConfirmCancel);
     }
     Decision::Settle {
@@ -104,10 +107,7 @@ fn decide_living(request: &Request, billing: Billing, payment_plans: PaymentPlan
             as_: Settlement::Failed,
             note: "a purchase without a subscription: there is nothing to cancel".to_owned(),
         },
-        (Billing::PaymentPlan, PaymentPlans::Hold) => hold(
-            HoldReason::PaymentPlan,
-            "an instalment plan; cancelling it writes the rest of the debt off",
-        ),
+        (Billing::PaymentPlan, PaymentPlans::Hold) => instalments(),
         (Billing::Unclear, _) => hold(
             HoldReason::StateUnclear,
             "the provider does not say whether it is a subscription",
@@ -116,6 +116,13 @@ fn decide_living(request: &Request, billing: Billing, payment_plans: PaymentPlan
             Decision::Act(cancel(request))
         }
     }
+}
+
+fn instalments() -> Decision {
+    hold(
+        HoldReason::PaymentPlan,
+        "an instalment plan; cancelling it writes the rest of the debt off",
+    )
 }
 
 fn cancel(request: &Request) -> Action {

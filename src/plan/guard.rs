@@ -80,7 +80,7 @@ impl Situation<'_> {
         if let Some(stop) = &self.memory.stop {
             gates.push(gate(stop.reason, stop.why.clone(), Some(stop.trial_at)));
         }
-        if let Some(until) = self.memory.resume_at.filter(|until| *until > self.now) {
+        if let Some(until) = self.memory.pause_until(self.now) {
             let detail = format!("the provider asked for a pause until {}", instant(until));
             gates.push(gate(HoldReason::ProviderStopped, detail, Some(until)));
         }
@@ -107,7 +107,7 @@ impl Situation<'_> {
         let mut trial = false;
         for gate in self.gates() {
             let is_stop = self.memory.stop.as_ref().is_some_and(|stop| {
-                stop.reason == gate.reason && stop.why == gate.detail && stop.trial_at <= self.now
+                stop.reason == gate.reason && stop.why == gate.detail && stop.trial_is_due(self.now)
             });
             match gate.reason {
                 HoldReason::ObserveMode => {}
@@ -121,9 +121,11 @@ impl Situation<'_> {
     /// Whether what was sent may be read back: everything but a provider that cannot be read
     /// allows it.
     pub fn may_read(&self) -> bool {
-        let paused = self.memory.resume_at.is_some_and(|until| until > self.now);
+        let paused = self.memory.pause_until(self.now).is_some();
         let stopped = self.memory.stop.as_ref().is_some_and(|stop| {
-            stop.reason == HoldReason::Credentials && !stop.of_writes && stop.trial_at > self.now
+            stop.reason == HoldReason::Credentials
+                && !stop.of_writes
+                && !stop.trial_is_due(self.now)
         });
         !paused && !stopped && self.memory.other_account.is_none()
     }
@@ -259,7 +261,9 @@ pub fn permit(
     // A stop whose trial is due lets this one through; that only one is tried is the pass's.
     gates.retain(|gate| {
         !situation.memory.stop.as_ref().is_some_and(|stop| {
-            stop.reason == gate.reason && stop.why == gate.detail && stop.trial_at <= situation.now
+            stop.reason == gate.reason
+                && stop.why == gate.detail
+                && stop.trial_is_due(situation.now)
         })
     });
     gates.extend(situation.frozen(request));

@@ -112,7 +112,8 @@ pub fn after(
         }
         Sign::Throttled { retry_after } => {
             let until = now + *retry_after;
-            next.resume_at = Some(memory.resume_at.map_or(until, |so_far| so_far.max(until)));
+            let so_far = memory.pause_until(now);
+            next.resume_at = Some(so_far.map_or(until, |so_far| so_far.max(until)));
         }
         Sign::Wrote => next.stop = None,
         Sign::WriteFailed { why } => {
@@ -127,9 +128,7 @@ pub fn after(
             next.stop = None;
         }
     }
-    if next.resume_at.is_some_and(|until| until <= now) {
-        next.resume_at = None;
-    }
+    next.resume_at = next.pause_until(now);
     next
 }
 
@@ -142,7 +141,7 @@ fn stopped(
 ) -> Stop {
     let before = memory.stop.as_ref().filter(|stop| stop.reason == reason);
     // What was in flight when the provider was stopped is no failed trial.
-    if let Some(before) = before.filter(|stop| stop.trial_at > now) {
+    if let Some(before) = before.filter(|stop| !stop.trial_is_due(now)) {
         return before.clone();
     }
     let trials = before.map_or(0, |stop| stop.trials + 1);

@@ -5,6 +5,7 @@
 
 use crate::config::{Auth, ProviderConfig};
 use crate::ledger::LedgerError;
+use crate::model::hold::HoldReason;
 use crate::model::memory::ProviderMemory;
 use crate::plan::health::{self, Sign};
 use crate::provider::LookError;
@@ -18,6 +19,9 @@ pub async fn bind(tools: &Tools, party: &Party, in_force: &InForce) -> Result<bo
     let name = &party.config.name;
     let before = tools.ledger.provider(name.clone()).await?;
     let now = tools.clock.now();
+    if before.pause_until(now).is_some() {
+        return Ok(false);
+    }
     let stop_after = in_force.config.limits.stop_after_failures;
     let account = match party.reader.account().await {
         Ok(account) => account,
@@ -69,6 +73,30 @@ async fn shared(tools: &Tools, party: &Party, account: &str) -> Result<bool, Led
         .names_of_account(party.config.kind(), account.to_owned())
         .await?;
     Ok(names.iter().any(|other| *other != party.config.name))
+}
+
+/// A secret is missing: everything is held until it is there.
+pub async fn without_credentials(
+    tools: &Tools,
+    config: &ProviderConfig,
+    why: String,
+) -> Result<(), LedgerError> {
+    let before = tools.ledger.provider(config.name.clone()).await?;
+    let known = before
+        .stop
+        .as_ref()
+        .is_some_and(|stop| stop.reason == HoldReason::Credentials && stop.why == why);
+    if known {
+        return Ok(());
+    }
+    tracing::warn!(provider = %config.name, "no credentials for {}: {why}", config.name);
+    tools.metrics.provider_up(&config.name, false);
+    let sign = Sign::Credentials {
+        why,
+        of_writes: false,
+    };
+    let after = health::after(&before, &sign, tools.clock.now(), 1);
+    tools.ledger.remember(config.name.clone(), after).await
 }
 
 fn other_account(

@@ -162,7 +162,8 @@ impl Pass<'_> {
                         });
                         change.idle_looks = 0;
                     }
-                    change.wake_at = Some(Some(now + backoff::hold(change.idle_looks)));
+                    // As often as a stopped provider is tried: its return must find something due.
+                    change.wake_at = Some(Some(now + backoff::trial(change.idle_looks)));
                 } else {
                     let wait = backoff::unknown(change.idle_looks, self.party.config.resend_after);
                     change.wake_at = Some(Some(now + wait));

@@ -1,5 +1,6 @@
 //! The binary as people use it: what is typed, what the screen shows, how it ends.
 
+mod adversary;
 mod beside;
 mod files;
 mod run;

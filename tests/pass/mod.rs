@@ -11,6 +11,7 @@ use lapsed::provider::LookError;
 
 use self::world::{Call, Mood, RESEND_AFTER, World, name};
 
+mod adversary;
 mod edits;
 mod guards;
 mod holds;

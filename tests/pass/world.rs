@@ -9,14 +9,16 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use lapsed::clock::{Clock, ManualClock};
 use lapsed::config::Config;
+use lapsed::daemon::keeper::Keeper;
 use lapsed::desired::{self, FileText, Input, Manifest};
 use lapsed::ledger::intent::Intent;
 use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
-use lapsed::ledger::{Command, KeptFile, Ledger, Posted};
+use lapsed::ledger::{Command, Incoming, KeptFile, Ledger, NewRevision, Posted};
 use lapsed::metrics::Metrics;
 use lapsed::model::act::{Action, Answer};
+use lapsed::model::hold::HoldReason;
 use lapsed::model::ids::{ProviderName, SubscriptionId};
-use lapsed::model::memory::Verdict;
+use lapsed::model::memory::{Comparison, Verdict};
 use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
 use lapsed::model::provider::{ExpectField, ProviderKind};
 use lapsed::model::request::Request;
@@ -25,9 +27,11 @@ use lapsed::provider::{Admission, Canceller, LookError, Reader};
 use lapsed::reconcile::accept::{self, Proposal};
 use lapsed::reconcile::account;
 use lapsed::reconcile::inbox::Inbox;
-use lapsed::reconcile::live::InForce;
+use lapsed::reconcile::live::{InForce, Live};
 use lapsed::reconcile::pass::{Occasion, Party, PassReport, Tools, pass};
+use lapsed::reconcile::preview::{Planned, Preview, Reading, Sources, preview};
 use lapsed::reconcile::report::{ItemReport, Standpoint};
+use lapsed::source::{Latest, SourceFile, Text};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +81,8 @@ struct Inner {
     later: Vec<String>,
     not_ours: BTreeMap<String, String>,
     account: Option<Result<String, LookError>>,
+    poisoned: BTreeMap<String, LookError>,
+    accounts_asked: u32,
     skew: Option<i64>,
     clock: Option<Arc<ManualClock>>,
     /// Rung when the next write has arrived, and when it may be answered.
@@ -141,7 +147,10 @@ struct Half(Arc<Provider>, Arc<ManualClock>);
 
 impl Reader for Half {
     fn account(&self) -> BoxFuture<'_, Result<String, LookError>> {
-        let account = self.0.with(|it| it.account.clone());
+        let account = self.0.with(|it| {
+            it.accounts_asked += 1;
+            it.account.clone()
+        });
         Box::pin(async move { account.unwrap_or(Ok("the account".to_owned())) })
     }
 
@@ -149,6 +158,9 @@ impl Reader for Half {
         let at = self.1.now();
         let result = self.0.with(|it| {
             it.calls.push(Call::Look(id.to_string()));
+            if let Some(error) = it.poisoned.get(id.as_str()) {
+                return Err(error.clone());
+            }
             match it.look_errors.pop_front() {
                 Some(error) => Err(error),
                 None => Ok(it.observed(id.as_str())),
@@ -266,6 +278,17 @@ impl World {
         self.mode = mode;
     }
 
+    /// The file calls the same provider otherwise from the next revision on.
+    pub fn call_it(&mut self, name: &'static str, more: &str) {
+        self.calls_it(name);
+        self.provider_says = more.to_owned();
+    }
+
+    /// The file says that the provider is of another type.
+    pub fn set_kind(&mut self, kind: ProviderKind) {
+        self.kind = kind;
+    }
+
     /// A living subscription that the file asks to end now.
     pub fn wants(mut self, id: &str) -> Self {
         self.add(id, "when: now");
@@ -365,6 +388,15 @@ impl World {
         self.provider.with(|it| it.look_errors.extend(errors));
     }
 
+    pub fn reading_works_again(&self) {
+        self.provider.with(|it| it.look_errors.clear());
+    }
+
+    /// How often the account was asked for.
+    pub fn accounts_asked(&self) -> u32 {
+        self.provider.with(|it| it.accounts_asked)
+    }
+
     pub fn skewed(&self, seconds: i64) {
         self.provider.with(|it| it.skew = Some(seconds));
     }
@@ -461,6 +493,80 @@ impl World {
         self.ledger.mark_stale(stale, self.now()).await.unwrap();
     }
 
+    /// The daemon's keeper, which has begun anew, and what it knows.
+    pub async fn keeper(&self) -> (Keeper, Arc<Live>) {
+        let live = Arc::new(Live::default());
+        let mut keeper = Keeper::new(self.tools.clone(), Arc::clone(&live));
+        keeper.begin().await.unwrap();
+        (keeper, live)
+    }
+
+    /// The newest text, as the source tells it.
+    pub fn latest(&self) -> Latest {
+        let text = self.text();
+        Latest {
+            text: Some(Arc::new(Text {
+                revision: format!("{:032x}", text.len()),
+                files: vec![SourceFile {
+                    name: "lapsed.yaml".to_owned(),
+                    bytes: text.into_bytes(),
+                }],
+                unmatched: Vec::new(),
+                outside: Vec::new(),
+            })),
+            problem: None,
+            seen_at: Some(self.now()),
+        }
+    }
+
+    /// Begins to accept the file as it now stands, and takes the first items in.
+    pub async fn cut_short(&self, items: usize) -> Verdict {
+        let manifest = self.manifest();
+        let incoming: Vec<Incoming> = manifest
+            .wanted
+            .iter()
+            .take(items)
+            .map(|wanted| Incoming {
+                wanted: wanted.clone(),
+                kind: self.kind,
+                due_at: Some(self.now()),
+                wake_at: Some(self.now()),
+                holds_if_new: BTreeMap::from([(HoldReason::Approval, "too many".to_owned())]),
+                holds: BTreeMap::new(),
+            })
+            .collect();
+        let new = manifest.wanted.len() as u64;
+        let verdict = Verdict {
+            approval: vec![self.name()],
+            counts: Comparison {
+                new: BTreeMap::from([(self.name(), new)]),
+                ..Comparison::default()
+            },
+            ..Verdict::default()
+        };
+        let begun = NewRevision {
+            digest: "cut short".to_owned(),
+            commit: None,
+            files: vec![KeptFile {
+                name: "lapsed.yaml".to_owned(),
+                text: self.text(),
+            }],
+            verdict: verdict.clone(),
+            at: self.now(),
+        };
+        let number = self.ledger.begin_revision(begun).await.unwrap();
+        self.ledger
+            .take_in(number, incoming, self.now())
+            .await
+            .unwrap();
+        verdict
+    }
+
+    /// Goes on under what a keeper has accepted.
+    pub fn follows(&mut self, in_force: Arc<InForce>) {
+        self.in_force = Some(in_force);
+    }
+
     pub fn manifest(&self) -> Manifest {
         let text = self.text();
         desired::read(&Input {
@@ -531,7 +637,7 @@ impl World {
     /// What the daemon does when a provider's configuration changed.
     pub async fn ledger_wakes(&self) {
         self.ledger
-            .wake_held(name(), self.clock.now())
+            .wake_held(self.name(), self.clock.now())
             .await
             .unwrap();
     }
@@ -612,6 +718,38 @@ impl World {
     pub async fn state(&self, id: &str) -> (State, Option<String>) {
         let item = self.item(id).await;
         (item.state, item.hold.map(|hold| hold.reason.to_string()))
+    }
+
+    /// What `plan --refresh` says of the file as it now stands.
+    pub async fn plan(&self) -> Preview {
+        let manifest = self.manifest();
+        let reader: Arc<dyn Reader> =
+            Arc::new(Half(Arc::clone(&self.provider), Arc::clone(&self.clock)));
+        let sources = Sources {
+            manifest: &manifest,
+            revision: "the next",
+            ledger: Some(&*self.ledger),
+            readers: BTreeMap::from([(self.name(), reader)]),
+            reading: Reading::All,
+            now: self.clock.now(),
+        };
+        preview(sources, &|_, _| {}).await.unwrap()
+    }
+
+    /// What the plan says of one item.
+    pub async fn planned(&self, id: &str) -> Planned {
+        let plan = self.plan().await;
+        let found = plan.items.iter().find(|it| it.item.id == id);
+        found
+            .unwrap_or_else(|| panic!("{id} is not in the plan"))
+            .action
+    }
+
+    pub async fn standpoint(&self) -> Standpoint {
+        let config = Arc::clone(&self.in_force().config);
+        Standpoint::read(&*self.ledger, config, self.clock.now())
+            .await
+            .unwrap()
     }
 
     pub fn calls(&self) -> Vec<Call> {

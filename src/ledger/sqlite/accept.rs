@@ -214,6 +214,12 @@ impl Tx<'_> {
         at: DateTime<Utc>,
     ) -> Result<(), LedgerError> {
         stored.seen = number;
+        // Where it stands in the newest accepted text: a broken one is compared with that.
+        stored.request.place = item.wanted.place.clone();
+        // What is in doubt is read as what it was sent as.
+        if !stored.request.standing.in_doubt() {
+            stored.request.kind = item.kind;
+        }
         let standing = &stored.request.standing;
         let same_terms = stored.request.terms.digest() == item.wanted.terms.digest();
         match standing.phase {

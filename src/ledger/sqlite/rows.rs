@@ -333,8 +333,9 @@ impl Tx<'_> {
                    holds = ?6, terms = ?7, terms_digest = ?8, late = ?9, file = ?10, line = ?11,
                    last_line = ?12, revision = ?13, seen = ?14, due_at = ?15, deadline_at = ?16,
                    wake_at = ?17, look = ?18, doubt = ?19, held_since = ?20, hold_details = ?21,
-                   idle_looks = ?22, note = ?23, changed_at = ?24, chain = ?25
-                 WHERE id = ?1 AND version = ?26",
+                   idle_looks = ?22, note = ?23, changed_at = ?24, chain = ?25,
+                   kind = ?26
+                 WHERE id = ?1 AND version = ?27",
             )?
             .execute(params![
                 request.row,
@@ -374,6 +375,7 @@ impl Tx<'_> {
                 request.note,
                 millis(request.changed_at),
                 stored.chain.as_slice(),
+                request.kind.as_str(),
                 before,
             ])?;
         if changed == 1 {
