@@ -64,7 +64,8 @@ pub trait Ledger: Send + Sync {
 
     // The queue.
 
-    /// What a pass takes next, earliest deadline first, then earliest due.
+    /// What a pass takes next: what was looked at in vain least often, of these the earliest
+    /// deadline first, then the earliest due.
     fn claim(&self, claim: Claim) -> Reply<'_, Vec<Request>>;
     /// Records what happened to one request. Fails with [`LedgerError::Moved`] if the request
     /// changed since it was read.
@@ -228,6 +229,9 @@ pub enum Lane {
 /// Where a pass has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
+    /// How often in a row it was looked at in vain: the more, the later, so that it blocks no
+    /// other.
+    pub in_vain: u32,
     /// Milliseconds; the greatest number for none.
     pub deadline: i64,
     /// Milliseconds; 0 for none.
@@ -240,6 +244,7 @@ impl Cursor {
     /// The place of a request in the order.
     pub fn of(request: &Request) -> Self {
         Self {
+            in_vain: request.idle_looks,
             deadline: request
                 .deadline_at
                 .map_or(i64::MAX, |at| at.timestamp_millis()),

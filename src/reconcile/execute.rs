@@ -135,14 +135,16 @@ impl Pass<'_> {
     async fn look_failed(&self, request: &Request, error: LookError) -> Result<(), LedgerError> {
         match error {
             LookError::Credentials { why } => {
-                self.sign(Sign::Credentials {
+                let sign = Sign::Credentials {
                     why,
                     of_writes: false,
-                })
-                .await
+                };
+                self.sign(sign).await?;
+                self.in_vain(request).await
             }
             LookError::Throttled { retry_after } => {
-                self.sign(Sign::Throttled { retry_after }).await
+                self.sign(Sign::Throttled { retry_after }).await?;
+                self.in_vain(request).await
             }
             LookError::Unavailable { why } => {
                 self.sign(Sign::ReadFailed { why: why.clone() }).await?;
@@ -172,6 +174,15 @@ impl Pass<'_> {
                 self.record(request, change).await.map(drop)
             }
         }
+    }
+
+    /// Its reading closed the provider: it stays due, and comes last, so that one item that may
+    /// never be read takes no other's trial.
+    async fn in_vain(&self, request: &Request) -> Result<(), LedgerError> {
+        let mut change = Change::to(request, self.now());
+        change.idle_looks = request.idle_looks.saturating_add(1);
+        change.doubt.clone_from(&request.doubt);
+        self.record(request, change).await.map(drop)
     }
 
     /// It would be cancelled now.

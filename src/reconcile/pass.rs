@@ -160,7 +160,13 @@ impl Pass<'_> {
                 after,
                 limit,
             };
-            let batch = self.tools.ledger.claim(claim).await?;
+            let mut batch = self.tools.ledger.claim(claim).await?;
+            // One that was looked at in vain may close the provider again, and must not do so in
+            // the middle of others' requests.
+            if let Some(in_vain) = batch.first().map(|first| first.idle_looks) {
+                let alike = batch.iter().take_while(|it| it.idle_looks == in_vain);
+                batch.truncate(alike.count());
+            }
             let Some(last) = batch.last() else { break };
             after = Some(Cursor::of(last));
             self.work(batch, &outlook).await?;

@@ -388,3 +388,23 @@ async fn an_acceptance_that_failed_and_was_reverted_stops_no_pass() {
     world.tick().await;
     assert_eq!(world.state("a").await.0, State::Canceled);
 }
+
+#[tokio::test]
+async fn one_item_that_may_not_be_read_blocks_no_other() {
+    let mut world = World::new().wants("a").wants("b");
+    let why = "the provider answered 403".to_owned();
+    world.poison("a", LookError::Credentials { why });
+    world.accept().await;
+    hours(&world, 6).await;
+    assert_eq!(world.state("b").await.0, State::Canceled);
+}
+
+#[tokio::test]
+async fn one_item_whose_reading_always_asks_for_a_pause_blocks_no_other() {
+    let mut world = World::new().wants("a").wants("b");
+    let retry_after = Duration::from_secs(30);
+    world.poison("a", LookError::Throttled { retry_after });
+    world.accept().await;
+    hours(&world, 6).await;
+    assert_eq!(world.state("b").await.0, State::Canceled);
+}

@@ -392,6 +392,12 @@ impl World {
         self.provider.with(|it| it.look_errors.clear());
     }
 
+    /// Every reading of this one fails so.
+    pub fn poison(&self, id: &str, error: LookError) {
+        self.provider
+            .with(|it| it.poisoned.insert(id.to_owned(), error));
+    }
+
     /// How often the account was asked for.
     pub fn accounts_asked(&self) -> u32 {
         self.provider.with(|it| it.accounts_asked)

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::rows::{self, COLUMNS, Stored};
 use super::{Tx, memory, millis};
 use crate::ledger::intent::{Intent, Journaled};
-use crate::ledger::{Change, Claim, Intended, Lane, LedgerError, NotIntended};
+use crate::ledger::{Change, Claim, Cursor, Intended, Lane, LedgerError, NotIntended};
 use crate::model::act::Answer;
 use crate::model::ids::ProviderName;
 use crate::model::request::{Doubt, Request, Witness};
@@ -37,12 +37,22 @@ pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Vec<Request>, Le
     let sql = format!(
         "SELECT {COLUMNS} FROM requests
          WHERE provider = ?1 AND lane IN {lanes} AND wake_at <= ?2
-           AND (coalesce(deadline_at, ?7), coalesce(due_at, 0), id) > (?3, ?4, ?5)
-         ORDER BY coalesce(deadline_at, ?7), coalesce(due_at, 0), id LIMIT ?6"
+           AND (idle_looks, coalesce(deadline_at, ?7), coalesce(due_at, 0), id)
+             > (?8, ?3, ?4, ?5)
+         ORDER BY idle_looks, coalesce(deadline_at, ?7), coalesce(due_at, 0), id LIMIT ?6"
     );
-    let (deadline, due, row) = claim.after.map_or((i64::MIN, i64::MIN, 0), |after| {
-        (after.deadline, after.due, after.row)
-    });
+    let first = Cursor {
+        in_vain: 0,
+        deadline: i64::MIN,
+        due: i64::MIN,
+        row: 0,
+    };
+    let Cursor {
+        in_vain,
+        deadline,
+        due,
+        row,
+    } = claim.after.unwrap_or(first);
     let mut statement = conn.prepare_cached(&sql)?;
     let found = statement.query_map(
         params![
@@ -52,7 +62,8 @@ pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Vec<Request>, Le
             due,
             row,
             claim.limit,
-            i64::MAX
+            i64::MAX,
+            in_vain
         ],
         rows::request,
     )?;
