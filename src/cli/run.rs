@@ -27,7 +27,8 @@ const USUAL_LISTEN: &str = "127.0.0.1:9740";
     after_help = "SIGTERM and SIGINT let what is in flight end and stop within 25 s; a second one stops at once. SIGHUP reads the file again."
 )]
 pub(super) struct RunArgs {
-    /// One pass over every provider, then exit: 1 if an item failed or is unknown
+    /// One pass over every provider, then exit: 1 if an item failed or is unknown, or a provider
+    /// could not be worked with
     #[arg(long)]
     once: bool,
     /// Where metrics, health, API and page are served [default: the file's `listen`, else
@@ -174,14 +175,22 @@ async fn one_pass(context: &Context, house: &House) -> anyhow::Result<Exit> {
     }
     let passes = &report.passes;
     context.print(&format!(
-        "{} looked at, {} sent, {} done, {} failed, {} unknown\n",
-        passes.taken, passes.sent, passes.done, passes.failed, passes.unknown
+        "{} looked at, {} sent, {} done, {} failed, {} unknown; in the ledger {} held, {} failed or unknown\n",
+        passes.taken,
+        passes.sent,
+        passes.done,
+        passes.failed,
+        passes.unknown,
+        report.held,
+        report.failed_or_unknown
     ));
-    Ok(
-        match (report.problems.is_empty(), report.failed_or_unknown) {
-            (false, _) => Exit::Invalid,
-            (true, 0) => Exit::Done,
-            (true, _) => Exit::Failed,
-        },
-    )
+    for trouble in &report.troubles {
+        context.complain(trouble);
+    }
+    let well = report.failed_or_unknown == 0 && report.troubles.is_empty();
+    Ok(match (report.problems.is_empty(), well) {
+        (false, _) => Exit::Invalid,
+        (true, true) => Exit::Done,
+        (true, false) => Exit::Failed,
+    })
 }

@@ -178,7 +178,7 @@ impl HoldReason {
             }
             Self::ProviderUnavailable => "it is looked at again by itself",
             Self::Approval => {
-                "take the lines out and add them in smaller revisions, or raise `limits.approval_above` in a revision before"
+                "too many at once: take the lines out and add them in smaller revisions, or raise `limits.approval_above` in a revision before; a day in the past: take the line out, and add it again with `when: now` if it shall end now"
             }
             Self::Limit => "it takes its turn when the rolling hour or day allows it",
             Self::ObserveMode => "set `mode: enforce` to let it happen",

@@ -74,6 +74,7 @@ fn one_pass_without_a_secret_says_so() {
         );
     assert!(text.contains("NOT_THERE"), "{text}");
     home.write_text(&text);
-    home.run(&["run", "--once"]);
+    let ran = home.run(&["run", "--once"]).ended(1);
+    assert!(ran.err.contains("donations: credentials"), "{}", ran.err);
     assert_eq!(home.state(&format!("donations/{A}")), "held");
 }

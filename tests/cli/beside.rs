@@ -98,7 +98,9 @@ fn a_ledger_put_back_from_an_old_copy_is_not_acted_on_before_it_is_trusted() {
     home.write(
         "\n  - {id: \"2145871\", provider: academy}\n  - {id: \"2145872\", provider: academy}",
     );
-    home.run(&["run", "--once"]).ended(0);
+    let doubtful = home.run(&["run", "--once"]).ended(1);
+    assert!(doubtful.out.contains("2 held"), "{}", doubtful.out);
+    assert!(doubtful.err.contains("ledger_doubt"), "{}", doubtful.err);
     assert_eq!(home.writes().len(), 1, "nothing is sent in doubt");
     assert_eq!(home.state("academy/2145872"), "held");
     let explained = home.run(&["explain", "academy/2145872"]).ended(0);

@@ -134,6 +134,19 @@ fn an_answer_that_got_lost_is_resolved_by_reading_and_never_sent_again() {
 }
 
 #[test]
+fn one_pass_whose_provider_cannot_be_reached_is_1_and_says_so() {
+    let home = Home::new();
+    let nowhere = home
+        .text("", THREE)
+        .replace(&home.sandbox().to_string(), "127.0.0.1:1");
+    home.write_text(&nowhere);
+    let ran = home.run(&["run", "--once"]).ended(1);
+    for name in ["academy", "donations", "metered"] {
+        assert!(ran.err.contains(&format!("error: {name}: ")), "{}", ran.err);
+    }
+}
+
+#[test]
 fn the_demo_ends_with_everything_settled_and_leaves_nothing_behind() {
     let home = Home::new();
     let mut command = lapsed();
