@@ -232,6 +232,18 @@ pub enum RenewalOff {
     InWindow,
 }
 
+impl std::fmt::Display for RateLimit {
+    /// As the file writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let per = match self.per.as_secs() {
+            1 => "s",
+            60 => "m",
+            _ => "h",
+        };
+        write!(f, "{}/{per}", self.requests)
+    }
+}
+
 /// Caps over all providers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -318,6 +330,14 @@ pub enum FreezeSpan {
 }
 
 impl Freeze {
+    /// When it next begins, strictly after an instant.
+    pub fn next_begin(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match &self.span {
+            FreezeSpan::Days { starts_at, .. } => (*starts_at > after).then_some(*starts_at),
+            FreezeSpan::Cron { schedule, .. } => schedule.next_after(after),
+        }
+    }
+
     /// Until when it holds, if it holds at `now`.
     pub fn holds_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match &self.span {

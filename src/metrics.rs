@@ -87,6 +87,9 @@ pub struct Snapshot {
     pub next_due: BTreeMap<ProviderName, DateTime<Utc>>,
     /// The oldest intent whose outcome is unknown.
     pub oldest_unknown: BTreeMap<ProviderName, DateTime<Utc>>,
+    /// By provider: how many seconds the earliest possible cancel lies before its deadline, of
+    /// the item for which that is least; negative: it cannot be met any more.
+    pub deadline_slack: BTreeMap<ProviderName, f64>,
     /// By limit: the used part of it, 1 when spent.
     pub limit_used: BTreeMap<&'static str, f64>,
     /// The providers that a pause covers.
@@ -100,6 +103,8 @@ pub struct Counted {
     pub settled: BTreeMap<(ProviderName, State), u64>,
     /// By provider and [`Answer::outcome`].
     pub attempts: BTreeMap<(ProviderName, String), u64>,
+    /// By provider.
+    pub windows_missed: BTreeMap<ProviderName, u64>,
 }
 
 impl Metrics {
@@ -153,6 +158,7 @@ impl Metrics {
         it.effect_delay.with_label_values(&[name]);
         it.rate_limit_wait.with_label_values(&[name]);
         it.blocked_writes.with_label_values(&[name]);
+        it.windows_missed.with_label_values(&[name]);
     }
 
     /// A provider that left the file. What was counted from the ledger stays: it happened.
@@ -168,6 +174,7 @@ impl Metrics {
             &it.holds,
             &it.next_due,
             &it.oldest_unknown,
+            &it.deadline_slack,
             &it.provider_up,
             &it.provider_clock_skew,
             &it.paused,
@@ -190,7 +197,11 @@ impl Metrics {
 
     /// Goes on counting where the ledger's record stands. A counter never falls.
     pub fn rebuild(&self, counted: &Counted) {
-        let Counted { settled, attempts } = counted;
+        let Counted {
+            settled,
+            attempts,
+            windows_missed,
+        } = counted;
         let raise = |family: &IntCounterVec, provider: &ProviderName, word: &str, to: u64| {
             let counter = family.with_label_values(&[provider.as_str(), word]);
             counter.inc_by(to.saturating_sub(counter.get()));
@@ -199,6 +210,11 @@ impl Metrics {
             if SETTLED.contains(state) {
                 raise(&self.families.settled, provider, state.as_str(), *count);
             }
+        }
+        for (provider, count) in windows_missed {
+            let name = [provider.as_str()];
+            let counter = self.families.windows_missed.with_label_values(&name);
+            counter.inc_by(count.saturating_sub(counter.get()));
         }
         for ((provider, outcome), count) in attempts {
             // A word that a later version wrote is not of our closed set.
@@ -293,6 +309,14 @@ impl Metrics {
                 .with_label_values(&[name])
                 .observe(delay.as_secs_f64());
         }
+    }
+
+    /// The window before a period's end closed before a request could be carried out.
+    pub fn window_missed(&self, provider: &ProviderName) {
+        self.families
+            .windows_missed
+            .with_label_values(&[provider.as_str()])
+            .inc();
     }
 
     /// An attempt was answered; the word is [`Answer::outcome`].
@@ -395,6 +419,7 @@ impl Metrics {
             &it.paused,
             &it.next_due,
             &it.oldest_unknown,
+            &it.deadline_slack,
             &it.limit_used,
         ] {
             family.reset();
@@ -428,6 +453,9 @@ impl Metrics {
             .set(f64::from(u8::from(paused)));
         if let Some(at) = snapshot.next_due.get(provider) {
             it.next_due.with_label_values(&[name]).set(seconds(*at));
+        }
+        if let Some(slack) = snapshot.deadline_slack.get(provider) {
+            it.deadline_slack.with_label_values(&[name]).set(*slack);
         }
         if let Some(at) = snapshot.oldest_unknown.get(provider) {
             it.oldest_unknown
@@ -512,6 +540,8 @@ struct Families {
     holds: GaugeVec,
     next_due: GaugeVec,
     oldest_unknown: GaugeVec,
+    deadline_slack: GaugeVec,
+    windows_missed: IntCounterVec,
     settled: IntCounterVec,
     attempts: IntCounterVec,
     effect_delay: HistogramVec,
@@ -548,6 +578,8 @@ impl Families {
             holds: book.gauge("holds", &["provider", "reason"], Source::Ledger, "Held requests by reason; one with several reasons counts under each."),
             next_due: book.gauge("next_due_timestamp_seconds", &["provider"], Source::Ledger, "When the earliest scheduled request is due; absent where none is."),
             oldest_unknown: book.gauge("oldest_unknown_timestamp_seconds", &["provider"], Source::Ledger, "When the oldest attempt was sent whose outcome is still unknown; absent where none is."),
+            deadline_slack: book.gauge("deadline_slack_seconds", &["provider"], Source::Ledger, "How long before its deadline the request with the least room can be cancelled, by schedule, freezes, limits and rate; negative: not in time. Absent where nothing has a deadline."),
+            windows_missed: book.counter("windows_missed_total", &["provider"], Source::Continued, "Windows before a period's end that closed before the request could be carried out."),
             settled: book.counter("settled_total", &["provider", "state"], Source::Continued, "Requests that were settled, by the state that they ended in."),
             attempts: book.counter("attempts_total", &["provider", "outcome"], Source::Continued, "Cancel requests that were sent, by what the answer was understood as."),
             effect_delay: book.histogram("effect_delay_seconds", &["provider"], &EFFECT_BUCKETS, "From the moment a request was due to the reading that showed it ended."),
@@ -598,6 +630,7 @@ mod tests {
         let counted = Counted {
             settled: BTreeMap::from([((donations(), State::Canceled), 41)]),
             attempts: BTreeMap::from([((donations(), "of_a_later_version".to_owned()), 1)]),
+            ..Counted::default()
         };
         metrics.rebuild(&counted);
         metrics.rebuild(&counted);

@@ -10,7 +10,9 @@ mod zone;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, MappedLocalTime, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
+use chrono::{
+    DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc,
+};
 use chrono_tz::Tz;
 
 /// A cron schedule in a zone.
@@ -155,4 +157,17 @@ impl Schedule {
 
 fn utc(at: DateTime<Tz>) -> DateTime<Utc> {
     at.to_utc()
+}
+
+/// The first instant of a day, where midnight may be missing.
+pub fn day_begins(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let mut local = day.and_time(chrono::NaiveTime::MIN);
+    // A clock is set forward by quarters of an hour; midnight itself may be skipped.
+    for _ in 0..(24 * 4) {
+        match zone.from_local_datetime(&local) {
+            MappedLocalTime::Single(at) | MappedLocalTime::Ambiguous(at, _) => return at.to_utc(),
+            MappedLocalTime::None => local += chrono::Duration::minutes(15),
+        }
+    }
+    local.and_utc()
 }

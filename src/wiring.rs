@@ -236,6 +236,7 @@ fn counted(tally: &Tally) -> Counted {
             .map(|(key, count)| (key.clone(), count.all))
             .collect(),
         attempts: tally.attempts.clone(),
+        windows_missed: tally.windows_missed.clone(),
     }
 }
 

@@ -20,16 +20,20 @@ replanned          waiting   retrying  .         .         .         .         .
 too_late           .         .         sending   unknown   ending    .         .         .         .         .
 withdrawn          withdrawn withdrawn sending   unknown   ending    .         .         .         .         .
 revived            .         .         sending   unknown   ending    waiting   .         .         .         .
-held:not_found     waiting   retrying  .         .         .         .         .         .         .         .
+held:not_found     waiting   retrying  .         .         ending    .         .         .         .         .
 held:approval      waiting   retrying  .         .         .         .         .         .         .         .
-held:successor     waiting   retrying  .         unknown   .         .         .         .         .         .
+held:successor     waiting   retrying  .         unknown   ending    .         .         .         .         .
 held:paused        .         .         .         .         .         .         .         .         .         .
-freed              waiting   retrying  .         unknown   .         .         .         .         .         .
+freed              waiting   retrying  .         unknown   ending    .         .         .         .         .
 intended           sending   sending   .         .         .         .         .         .         .         .
 answered           .         .         unknown   .         .         .         .         .         .         .
 interrupted        .         .         unknown   .         .         .         .         .         .         .
 proven_not_done    .         .         .         retrying  .         .         .         .         .         .
-ending_began       .         .         .         ending    .         .         .         .         .         .
+ending_began       .         ending    .         ending    .         .         .         .         .         .
+ending_undone      .         .         .         .         failed    .         .         .         .         .
+window_missed      waiting   retrying  .         .         .         .         .         .         .         .
+window_passed      waiting   retrying  .         .         .         .         .         .         .         .
+approved           waiting   retrying  .         .         .         .         .         .         .         .
 settled:canceled   .         canceled  .         canceled  canceled  .         .         .         .         .
 settled:already    already   already   .         already   already   .         .         .         .         .
 settled:failed     failed    failed    .         failed    failed    .         .         .         .         .
@@ -161,6 +165,58 @@ fn ending_began() -> Event {
     Event::EndingBegan { at: at(900) }
 }
 
+fn ending_undone() -> Event {
+    Event::EndingUndone {
+        because: "its renewal is on again".to_owned(),
+    }
+}
+
+fn window_missed() -> Event {
+    Event::WindowMissed { closed_at: at(60) }
+}
+
+fn approved() -> Event {
+    Event::Approved {
+        plan: "3f9c2a71".to_owned(),
+        by: "dana".to_owned(),
+        revision: None,
+    }
+}
+
+#[test]
+fn an_end_that_was_undone_is_withdrawn_where_the_line_is_gone() {
+    let ending = in_phase("ending").after(&withdrawn()).unwrap();
+    let undone = ending.after(&ending_undone()).unwrap();
+    assert_eq!(undone.state(), State::Withdrawn);
+}
+
+#[test]
+fn an_approval_stands_with_the_terms_and_so_does_a_missed_window() {
+    let waits = fold(&[
+        accepted(&[HoldReason::Approval]),
+        window_missed(),
+        approved(),
+    ]);
+    assert_eq!(waits.state(), State::Scheduled);
+    assert!(waits.late && waits.missed.is_some() && waits.approved.is_some());
+    let edited = waits.after(&replanned(&[])).unwrap();
+    assert!(!edited.late && edited.missed.is_none() && edited.approved.is_none());
+}
+
+#[test]
+fn an_attempt_that_cannot_have_had_an_effect_begins_no_end() {
+    let not_sent = Answer::NotSent {
+        why: "its time ran out".to_owned(),
+    };
+    let retrying = fold(&[
+        accepted(&[]),
+        intended(1),
+        answered(1, not_sent),
+        in_vain(1, false),
+    ]);
+    assert!(retrying.after(&ending_began()).is_err());
+}
+
 fn too_late() -> Event {
     Event::TooLate {
         revision: "r".to_owned(),
@@ -224,6 +280,10 @@ fn event(name: &str, before: &Standing) -> Event {
         "interrupted" => interrupted(attempt),
         "proven_not_done" => in_vain(attempt, true),
         "ending_began" => ending_began(),
+        "ending_undone" => ending_undone(),
+        "window_missed" => window_missed(),
+        "window_passed" => Event::WindowPassed { closed_at: at(60) },
+        "approved" => approved(),
         "settled:canceled" => settled(Settlement::Canceled),
         "settled:already" => settled(Settlement::AlreadyCanceled),
         "settled:failed" => settled(Settlement::Failed),
@@ -258,7 +318,7 @@ fn every_event_leads_from_every_phase_where_the_table_says() {
     assert_eq!(wrong, Vec::<String>::new());
     assert_eq!(
         (phases.len(), kinds.len()),
-        (10, 14),
+        (10, 18),
         "phases and kinds of events"
     );
 }
@@ -297,7 +357,7 @@ fn each_phase_is_shown_as_its_state_and_holds_show_where_it_waits() {
         ("retrying", State::Retrying, State::Held),
         ("sending", State::Sending, State::Sending),
         ("unknown", State::Unknown, State::Held),
-        ("ending", State::Ending, State::Ending),
+        ("ending", State::Ending, State::Held),
         ("withdrawn", State::Withdrawn, State::Withdrawn),
         ("canceled", State::Canceled, State::Canceled),
         ("already", State::AlreadyCanceled, State::AlreadyCanceled),

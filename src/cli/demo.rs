@@ -10,7 +10,6 @@ use anyhow::Context as _;
 use clap::Args;
 
 use super::context::{Context, includes};
-use super::explain::told;
 use super::run::{run_daemon, serve};
 use super::{Exit, output};
 use crate::daemon;
@@ -18,6 +17,7 @@ use crate::ledger::sqlite::{OpenAs, SqliteLedger};
 use crate::ledger::{EventQuery, Ledger};
 use crate::model::standing::{Event, State};
 use crate::reconcile::report::{ListQuery, Standpoint};
+use crate::reconcile::story;
 use crate::sandbox::{Sandbox, Seeds, cast};
 use crate::source::{Options, Source};
 use crate::wiring::House;
@@ -174,7 +174,7 @@ async fn tell(
                 context.print(&format!(
                     "{time}  {:<52} {}\n",
                     recorded.key.to_string(),
-                    told(recorded)
+                    story::sentence(recorded)
                 ));
             }
         }

@@ -9,9 +9,9 @@ use super::context::Context;
 use super::{Exit, output};
 use crate::ledger::{EventQuery, Ledger as _, Recorded};
 use crate::model::ids::Key;
-use crate::model::standing::Event;
 use crate::model::terms::Wanted;
 use crate::reconcile::report::{EventReport, ItemReport, Standpoint, terms_report};
+use crate::reconcile::story;
 
 /// Events that are shown.
 const SHOWN: u32 = 200;
@@ -211,7 +211,12 @@ fn one(
     }
     out.push_str("\n  History\n");
     for event in events {
-        let _ = writeln!(out, "  {}  {}", output::second(event.at), told(event));
+        let _ = writeln!(
+            out,
+            "  {}  {}",
+            output::second(event.at),
+            story::sentence(event)
+        );
     }
     out.push('\n');
 }
@@ -220,83 +225,4 @@ fn plain(value: &serde_json::Value) -> String {
     value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// An event in a line.
-pub(super) fn told(recorded: &Recorded) -> String {
-    let Some(event) = &recorded.event else {
-        return format!("{} (erased)", recorded.kind);
-    };
-    match event {
-        Event::Accepted {
-            origin,
-            revision,
-            holds,
-            ..
-        }
-        | Event::Replanned {
-            origin,
-            revision,
-            holds,
-            ..
-        }
-        | Event::Revived {
-            origin,
-            revision,
-            holds,
-            ..
-        } => {
-            let held: Vec<&str> = holds.iter().map(|reason| reason.as_str()).collect();
-            let held = if held.is_empty() {
-                String::new()
-            } else {
-                format!(", held as {}", held.join(", "))
-            };
-            format!(
-                "{} from {origin} (revision {revision}){held}",
-                recorded.kind
-            )
-        }
-        Event::TooLate { revision } => {
-            format!("changed too late by revision {revision}: it was sent already")
-        }
-        Event::Withdrawn { revision } => format!("withdrawn by revision {revision}"),
-        Event::Held { reason, detail } => format!("held: {reason}: {detail}"),
-        Event::Freed { reason } => format!("freed: {reason}"),
-        Event::Intended {
-            attempt,
-            action,
-            look,
-            ..
-        } => {
-            let what = match action {
-                crate::model::act::Action::Cancel { .. } => "cancel",
-                crate::model::act::Action::ConfirmCancel => "confirming cancel",
-            };
-            format!(
-                "attempt {attempt}: {what} journaled; read before: {}",
-                look.observed.summary()
-            )
-        }
-        Event::Answered { attempt, answer } => {
-            let words = match answer {
-                crate::model::act::Answer::Refused { status, words } => {
-                    format!(" ({status}: {words})")
-                }
-                crate::model::act::Answer::Unclear { why }
-                | crate::model::act::Answer::NotSent { why } => format!(" ({why})"),
-                _ => String::new(),
-            };
-            format!("attempt {attempt}: answered {}{words}", answer.outcome())
-        }
-        Event::Interrupted { attempt } => {
-            format!("attempt {attempt}: the process that was sending ended; unknown")
-        }
-        Event::ProvenNotDone {
-            attempt, because, ..
-        } => format!("attempt {attempt}: known to have had no effect: {because}"),
-        Event::EndingBegan { at } => format!("ends at {}", output::second(*at)),
-        Event::Settled { as_, note, .. } => format!("settled: {}: {note}", as_.state()),
-        Event::Retried { by, reason } => format!("planned afresh by {by}: {reason}"),
-    }
 }

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use clap::{Args, ValueEnum};
 
 use super::context::Context;
-use super::explain::told;
 use super::{Exit, output};
 use crate::ledger::{EventQuery, Ledger as _};
 use crate::reconcile::report::EventReport;
+use crate::reconcile::story;
 
 /// The arguments of `history`.
 #[derive(Debug, Args)]
@@ -72,7 +72,7 @@ pub(super) async fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result
                 "{}  {}  {}",
                 output::second(event.at),
                 event.key,
-                told(event)
+                story::sentence(event)
             );
             out
         }),

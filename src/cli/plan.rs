@@ -68,6 +68,8 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<Ex
         Sources {
             manifest: &manifest,
             revision: &text.revision,
+            against: None,
+            until: None,
             ledger: ledger.as_ref().map(|ledger| ledger as &dyn Ledger),
             readers,
             reading,
@@ -224,7 +226,7 @@ fn human(preview: &Preview, manifest: &crate::desired::Manifest) -> String {
 
 fn row(planned: &PlannedItem) -> [String; 6] {
     let item = &planned.item;
-    let why = match (&item.hold, &planned.note) {
+    let why = match (&item.hold, &item.note) {
         (Some(hold), _) => format!("{}: {} — {}", hold.reason, hold.detail, hold.cure),
         (None, Some(note)) => note.clone(),
         (None, None) => item

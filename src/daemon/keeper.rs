@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use crate::config::{Config, ProviderConfig};
 use crate::desired::{self, FileText, Input, Manifest, Problem};
 use crate::ledger::{KeptFile, LedgerError, Revision};
-use crate::reconcile::accept::{self, Proposal};
+use crate::model::approval::Approved;
+use crate::reconcile::accept::{self, Acceptance, Proposal};
 use crate::reconcile::live::{InForce, Live, SourceState};
 use crate::reconcile::pass::Tools;
 use crate::source::{Latest, Text};
@@ -160,14 +161,19 @@ impl Keeper {
         let now = self.tools.clock.now();
         let before = self.manifest.clone();
         let before_config = before.as_deref().map(|manifest| &manifest.config);
-        let (number, verdict) = accept::accept(&*ledger, &proposal, before_config, now).await?;
+        let Acceptance {
+            number,
+            verdict,
+            approvals,
+        } = accept::accept(&*ledger, &proposal, before_config, now).await?;
         let Proposal {
             digest,
             commit,
             files,
             manifest,
         } = proposal;
-        let warnings: Vec<String> = manifest.warnings.iter().map(Problem::line).collect();
+        let mut warnings: Vec<String> = manifest.warnings.iter().map(Problem::line).collect();
+        warnings.extend(useless(&manifest.config, &approvals));
         for warning in warnings.iter().take(LOGGED) {
             tracing::warn!("{warning}");
         }
@@ -342,10 +348,29 @@ fn changed_providers(
                         || before.payment_plans != provider.payment_plans
                         || before.require_expect != provider.require_expect
                         || before.base_url != provider.base_url
+                        || before.schedule.text() != provider.schedule.text()
                 })
         })
         .map(|provider| provider.name.clone())
         .collect()
+}
+
+/// Approvals that free nothing: told, and no fault of the file.
+fn useless(config: &Config, outcomes: &[Approved]) -> Vec<String> {
+    let mut useless = Vec::new();
+    for (approval, outcome) in config.approvals.iter().zip(outcomes) {
+        if let Approved::Freed(count) = outcome {
+            let (plan, by) = (&approval.plan, &approval.by);
+            tracing::info!(
+                plan,
+                by,
+                requests = count,
+                "approved {count} under {plan} ({by})"
+            );
+        }
+        useless.extend(accept::useless(approval, outcome));
+    }
+    useless
 }
 
 fn tell(digest: &str, verdict: &crate::model::memory::Verdict) {
@@ -363,7 +388,7 @@ fn tell(digest: &str, verdict: &crate::model::memory::Verdict) {
         counts.finished
     );
     for name in &verdict.approval {
-        tracing::warn!(provider = %name, "the new items of {name} wait for an approval: too many at once");
+        tracing::warn!(provider = %name, "what is new, earlier or harsher at {name} waits for an approval: too much at once; `lapsed plan` prints the digest");
     }
     for name in &verdict.removal {
         tracing::warn!(provider = %name, "items of {name} that vanished are held as `removal`: too many at once");

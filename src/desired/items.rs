@@ -99,7 +99,6 @@ pub(super) fn read_all(
         seen: HashMap::new(),
         count: 0,
         counted: BTreeMap::new(),
-        first_end_of_period: None,
     };
     items.file(main, root, &raw::Item::default(), &mut told.of(main));
     for file in &included {
@@ -123,9 +122,7 @@ pub(super) fn read_all(
         );
     }
     for (code, count) in &items.counted {
-        if let ("end_of_period", Some((file, mark))) = (*code, &items.first_end_of_period) {
-            told.of(file).warning(*mark, "end_of_period", format!("cancelling at a period's end is not carried out by this version; {} held as `no_safe_window`", if *count == 1 { "1 item is".to_owned() } else { format!("{count} items are") }));
-        } else if *count > MOST_WARNINGS {
+        if *count > MOST_WARNINGS {
             told.of(main).warning(
                 mark,
                 code,
@@ -144,8 +141,6 @@ struct Items<'s> {
     count: u64,
     /// How often each kind of warning came.
     counted: BTreeMap<&'static str, usize>,
-    /// Where the first item stands that asks for a period's end.
-    first_end_of_period: Option<(String, Mark)>,
 }
 
 /// The defaults of one file, read once.
@@ -387,11 +382,6 @@ impl<'s> Items<'s> {
                     missing.join(", ")
                 ),
             );
-        }
-        if end_of_period {
-            *self.counted.entry("end_of_period").or_default() += 1;
-            self.first_end_of_period
-                .get_or_insert_with(|| (teller.file.to_owned(), mark));
         }
     }
 }

@@ -511,8 +511,8 @@ fn freeze_span(
             Some(FreezeSpan::Days {
                 from,
                 until,
-                starts_at: times::day_begins(from, zone),
-                ends_at: times::day_begins(after, zone),
+                starts_at: crate::schedule::day_begins(from, zone),
+                ends_at: crate::schedule::day_begins(after, zone),
             })
         }
         (None, None, Some(cron), Some(lasts)) => {
@@ -548,13 +548,6 @@ fn approvals(raw: Vec<raw::Approval>, at: &At<'_>, teller: &mut Teller<'_>) -> V
             node: list.node,
             path: [list.path.as_slice(), &[step.as_str()]].concat(),
         };
-        if index == 0 {
-            teller.warning(
-                at.here(),
-                "approvals",
-                "approvals are not carried out by this version; what waits for one goes on waiting",
-            );
-        }
         for (key, value) in [("plan", &raw.plan), ("by", &raw.by), ("until", &raw.until)] {
             if value.is_none() {
                 teller.problem(at.here(), "missing", format!("an approval needs `{key}`"));

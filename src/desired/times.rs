@@ -8,6 +8,7 @@ use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, TimeZone as _,
 use chrono_tz::Tz;
 
 use crate::config::RateLimit;
+use crate::schedule::day_begins;
 
 /// A length of time, such as `1h30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -100,19 +101,6 @@ fn looks_like_day(text: &str) -> bool {
             4 | 7 => *byte == b'-',
             _ => byte.is_ascii_digit(),
         })
-}
-
-/// The first instant of a day, where midnight may be missing.
-pub(super) fn day_begins(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
-    let mut local = day.and_time(chrono::NaiveTime::MIN);
-    // A clock is set forward by quarters of an hour; midnight itself may be skipped.
-    for _ in 0..(24 * 4) {
-        match zone.from_local_datetime(&local) {
-            MappedLocalTime::Single(at) | MappedLocalTime::Ambiguous(at, _) => return at.to_utc(),
-            MappedLocalTime::None => local += chrono::Duration::minutes(15),
-        }
-    }
-    local.and_utc()
 }
 
 /// A moment: a day (its first instant), a local time, or an RFC 3339 instant. `zone` is what

@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 
 use crate::ledger::LedgerError;
 use crate::metrics::{CONTENT_TYPE, Snapshot};
-use crate::model::ids::ProviderName;
 use crate::reconcile::report::Standpoint;
 
 use super::params::Params;
@@ -68,6 +67,7 @@ async fn snapshot(app: &App) -> Result<Snapshot, LedgerError> {
         holds: standpoint.hold_counts(&tally),
         next_due: tally.next_due,
         oldest_unknown: tally.oldest_unknown,
+        deadline_slack: standpoint.slack(&*app.ledger).await?,
         limit_used: limits_used(&standpoint),
         paused: providers
             .iter()
@@ -80,15 +80,15 @@ async fn snapshot(app: &App) -> Result<Snapshot, LedgerError> {
 
 /// The used parts of the limits over all providers; 1 when spent.
 fn limits_used(standpoint: &Standpoint) -> BTreeMap<&'static str, f64> {
-    let ratio = |used: &BTreeMap<ProviderName, u64>, most: u64| match most {
+    let ratio = |used: u64, most: u64| match most {
         // Zero means zero: nothing may be sent, so all of it is used.
         0 => 1.0,
-        most => used.values().sum::<u64>() as f64 / most as f64,
+        most => used as f64 / most as f64,
     };
     let (used, limits) = (&standpoint.used, &standpoint.config.limits);
     BTreeMap::from([
-        ("per_hour", ratio(&used.hour, limits.per_hour)),
-        ("per_day", ratio(&used.day, limits.per_day)),
+        ("per_hour", ratio(used.common_hour, limits.per_hour)),
+        ("per_day", ratio(used.common_day, limits.per_day)),
     ])
 }
 

@@ -44,7 +44,6 @@ mod page;
 mod params;
 mod problem;
 pub mod server;
-mod story;
 
 /// Everything that is served from; one for all listeners.
 pub struct App {

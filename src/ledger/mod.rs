@@ -18,9 +18,10 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::model::act::Action;
+use crate::model::approval::{Approved, Approving, Waiting};
 use crate::model::hold::HoldReason;
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
-use crate::model::memory::{Assumed, Cap, Comparison, Pauses, ProviderMemory, Used, Verdict};
+use crate::model::memory::{Assumed, Cap, Pauses, ProviderMemory, Used, Verdict};
 use crate::model::observed::Look;
 use crate::model::provider::ProviderKind;
 use crate::model::request::{Doubt, Request, Witness};
@@ -49,16 +50,29 @@ pub trait Ledger: Send + Sync {
     fn current(&self) -> Reply<'_, Option<Revision>>;
     /// A revision whose acceptance was begun and not finished.
     fn accepting(&self) -> Reply<'_, Option<Revision>>;
-    /// How these items compare with what is remembered. Changes nothing.
-    fn compare(&self, items: Vec<Incoming>) -> Reply<'_, Comparison>;
+    /// What is remembered of each key.
+    fn find_many(&self, keys: Vec<Key>) -> Reply<'_, Vec<Option<Request>>>;
+    /// By provider: what revisions accepted since then let through without an approval.
+    fn let_through(&self, since: DateTime<Utc>) -> Reply<'_, BTreeMap<ProviderName, u64>>;
+    /// What waits for an approval, by file.
+    fn waiting(&self) -> Reply<'_, Vec<Waiting>>;
+    /// What a digest was noted of, in the order of the file; none: it was not.
+    fn members(&self, plan: String) -> Reply<'_, Option<Vec<Member>>>;
     /// Unfinished requests that the file asks for, by provider; those held as `removal` aside.
     fn open_by_provider(&self) -> Reply<'_, BTreeMap<ProviderName, u64>>;
     /// Stores a revision's text and the verdict on it, as *accepting*. Gives its number.
     fn begin_revision(&self, revision: NewRevision) -> Reply<'_, i64>;
     /// Inserts what is new, re-plans what changed, revives what is back.
     fn take_in(&self, number: i64, items: Vec<Incoming>, at: DateTime<Utc>) -> Reply<'_, ()>;
-    /// Withdraws (or holds as `removal`) what the revision leaves out, and makes it current.
-    fn finish_revision(&self, number: i64, gone: Gone, at: DateTime<Utc>) -> Reply<'_, ()>;
+    /// Withdraws (or holds as `removal`) what the revision leaves out, frees what its approvals
+    /// name and what waited before it, and makes it current. Tells what became of each
+    /// approval, in their order.
+    fn finish_revision(
+        &self,
+        number: i64,
+        close: Close,
+        at: DateTime<Utc>,
+    ) -> Reply<'_, Vec<Approved>>;
     /// Gives a provider's requests to its new name.
     fn rename_provider(&self, from: ProviderName, to: ProviderName) -> Reply<'_, u64>;
 
@@ -67,6 +81,14 @@ pub trait Ledger: Send + Sync {
     /// What a pass takes next: what was looked at in vain least often, of these the earliest
     /// deadline first, then the earliest due.
     fn claim(&self, claim: Claim) -> Reply<'_, Vec<Request>>;
+    /// Requests of which nothing is in flight and whose deadline lies before an instant, the
+    /// earliest first.
+    fn overdue(
+        &self,
+        provider: ProviderName,
+        now: DateTime<Utc>,
+        limit: u32,
+    ) -> Reply<'_, Vec<Request>>;
     /// Records what happened to one request. Fails with [`LedgerError::Moved`] if the request
     /// changed since it was read.
     fn record(&self, change: Change) -> Reply<'_, Request>;
@@ -189,17 +211,35 @@ pub struct Incoming {
     pub due_at: Option<DateTime<Utc>>,
     /// When a pass takes it first.
     pub wake_at: Option<DateTime<Utc>>,
-    /// What holds it if it is new, with words.
-    pub holds_if_new: BTreeMap<HoldReason, String>,
+    /// Nothing is done before this instant.
+    pub not_before: DateTime<Utc>,
+    /// Until when it can be done in time, as far as that is known without a reading.
+    pub deadline_at: Option<DateTime<Utc>>,
+    /// Why it waits for an approval, if it does.
+    pub waits: Option<String>,
     /// What holds it in any case, with words.
     pub holds: BTreeMap<HoldReason, String>,
 }
 
-/// What becomes of unfinished requests that a revision leaves out.
+/// One of those that a digest names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Which request.
+    pub key: Key,
+    /// The digest of the terms on which it waited.
+    pub terms: String,
+    /// Whether an approval has freed it.
+    pub freed: bool,
+}
+
+/// How a revision is closed.
 #[derive(Clone, Debug, Default)]
-pub struct Gone {
-    /// Those of these providers are held as `removal`; all others are withdrawn.
+pub struct Close {
+    /// Unfinished requests of these providers that it leaves out are held as `removal`; all
+    /// others are withdrawn.
     pub held_at: Vec<ProviderName>,
+    /// What its file approves.
+    pub approvals: Vec<Approving>,
 }
 
 /// What a pass asks for.
@@ -267,6 +307,8 @@ pub struct Change {
     pub events: Vec<Event>,
     /// When a pass takes it next: `None` leaves it, `Some(None)` means never by itself.
     pub wake_at: Option<Option<DateTime<Utc>>>,
+    /// When it may act and until when in time: `None` leaves both.
+    pub timing: Option<Timing>,
     /// What was observed.
     pub look: Option<Look>,
     /// While the outcome is unknown.
@@ -284,11 +326,21 @@ impl Change {
             at,
             events: Vec::new(),
             wake_at: None,
+            timing: None,
             look: None,
             doubt: None,
             idle_looks: request.idle_looks,
         }
     }
+}
+
+/// When a request may act.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// From then on; unknown while its period's end is.
+    pub due_at: Option<DateTime<Utc>>,
+    /// Until then it is in time.
+    pub deadline_at: Option<DateTime<Utc>>,
 }
 
 /// An attempt that wants to be journaled.
@@ -369,6 +421,13 @@ pub enum Command {
         /// `failed` or `missed`.
         state: State,
     },
+    /// Free what waits under a digest.
+    Approve {
+        /// The digest that a plan printed.
+        plan: String,
+        /// Only the first so many.
+        at_most: Option<u64>,
+    },
     /// The ledger may be acted on.
     Trust,
 }
@@ -403,6 +462,8 @@ pub struct Tally {
     pub attempts: BTreeMap<(ProviderName, String), u64>,
     /// The oldest intent whose outcome is unknown.
     pub oldest_unknown: BTreeMap<ProviderName, DateTime<Utc>>,
+    /// Windows that were missed, over all time.
+    pub windows_missed: BTreeMap<ProviderName, u64>,
 }
 
 /// How many, and how many of them are due.

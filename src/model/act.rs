@@ -17,6 +17,8 @@ pub enum Action {
         /// Sent to a provider that takes them, all three.
         behaviors: Option<Behaviors>,
     },
+    /// Lotus: do not renew it, so that it ends by itself when what is paid for has run out.
+    TurnOffRenewal,
     /// Kajabi: cancel a purchase that was found deactivated, because *deactivate* leaves the
     /// billing on. Sent once, ever.
     ConfirmCancel,

@@ -139,6 +139,14 @@ impl HoldReason {
         !self.is_gate() && !matches!(self, Self::ConfigStale | Self::Removal | Self::Approval)
     }
 
+    /// Whether it closes the provider for writes alone, so that looking is still allowed.
+    pub const fn lets_look(self) -> bool {
+        matches!(
+            self,
+            Self::Paused | Self::Frozen | Self::Limit | Self::ObserveMode
+        )
+    }
+
     /// What would free it, as a sentence for a person.
     pub const fn cure(self) -> &'static str {
         match self {
@@ -158,7 +166,9 @@ impl HoldReason {
             Self::Paused => "run `lapsed resume`",
             Self::Frozen => "wait for the freeze to end, or change `freezes` in the file",
             Self::ConfigStale => "mend the file; `lapsed check` names every problem in it",
-            Self::Removal => "put the lines back, or remove fewer at once",
+            Self::Removal => {
+                "put the lines back, or approve the digest that `lapsed plan` prints, which withdraws them"
+            }
             Self::Expectation => {
                 "compare the id with the customer, plan or offer that `expect` names, and mend the line"
             }
@@ -172,13 +182,15 @@ impl HoldReason {
             Self::StateUnclear => {
                 "look at the subscription at the provider; it is looked at again by itself"
             }
-            Self::PeriodEndUnknown => "give `period_ends` on the item",
+            Self::PeriodEndUnknown => {
+                "give the end of the running period: `period_ends` where the provider does not tell it, else a day in `when`"
+            }
             Self::NoSafeWindow => {
-                "cancelling at a period's end is not carried out by this version; give a day or an instant in `when`"
+                "widen the item's `window`, change the provider's `schedule` or the freeze, or give a day in `when`"
             }
             Self::ProviderUnavailable => "it is looked at again by itself",
             Self::Approval => {
-                "too many at once: take the lines out and add them in smaller revisions, or raise `limits.approval_above` in a revision before; a day in the past: take the line out, and add it again with `when: now` if it shall end now"
+                "compare what waits with `lapsed plan`, then run `lapsed approve DIGEST` or list the digest under `approvals` in a later revision"
             }
             Self::Limit => "it takes its turn when the rolling hour or day allows it",
             Self::ObserveMode => "set `mode: enforce` to let it happen",

@@ -27,12 +27,23 @@ pub struct Assumed {
 /// A cap on writes in a rolling time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cap {
-    /// Of whom; none: of all providers together.
-    pub provider: Option<ProviderName>,
+    /// Of whom.
+    pub of: CapOf,
     /// The rolling time: an hour or a day.
     pub over: Duration,
     /// At most so many.
     pub most: u64,
+}
+
+/// Whose writes a cap counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CapOf {
+    /// Of all providers together, but for what has a limit of its own.
+    All,
+    /// Of one provider.
+    Provider(ProviderName),
+    /// Of what was approved together and has a limit of its own.
+    Plan(String),
 }
 
 /// What is remembered of a provider over restarts.
@@ -130,6 +141,12 @@ pub struct Used {
     pub hour: BTreeMap<ProviderName, u64>,
     /// By provider: writes in the last 24 h.
     pub day: BTreeMap<ProviderName, u64>,
+    /// Of all, but for what has a limit of its own: writes in the last hour.
+    pub common_hour: u64,
+    /// The same in the last 24 h.
+    pub common_day: u64,
+    /// By plan that has a limit of its own: writes in the last 24 h.
+    pub plans: BTreeMap<String, u64>,
 }
 
 /// How items compare with what is remembered.
@@ -137,6 +154,10 @@ pub struct Used {
 pub struct Comparison {
     /// By provider: not remembered, or withdrawn and back.
     pub new: BTreeMap<ProviderName, u64>,
+    /// By provider: new, back, or such that they may act earlier or harsher than before. What
+    /// is counted over a rolling day.
+    #[serde(default)]
+    pub sooner: BTreeMap<ProviderName, u64>,
     /// On other terms than before.
     pub changed: u64,
     /// On the same terms.
@@ -152,6 +173,7 @@ impl Comparison {
     pub fn add(&mut self, other: Self) {
         let Self {
             new,
+            sooner,
             changed,
             same,
             finished,
@@ -159,6 +181,9 @@ impl Comparison {
         } = other;
         for (name, count) in new {
             *self.new.entry(name).or_default() += count;
+        }
+        for (name, count) in sooner {
+            *self.sooner.entry(name).or_default() += count;
         }
         for (name, count) in kept {
             *self.kept.entry(name).or_default() += count;
@@ -172,10 +197,19 @@ impl Comparison {
 /// What the guards said of a revision, judged once and stored with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Providers whose new items wait for an approval.
+    /// Providers whose new, earlier and harsher items wait for an approval.
     pub approval: Vec<ProviderName>,
     /// Providers whose vanished items are held as `removal`.
     pub removal: Vec<ProviderName>,
     /// How many were new, changed, unchanged and gone.
     pub counts: Comparison,
+}
+
+impl Verdict {
+    /// By provider: what it let through without asking anybody.
+    pub fn let_through(&self) -> BTreeMap<ProviderName, u64> {
+        let mut through = self.counts.sooner.clone();
+        through.retain(|name, _| !self.approval.contains(name));
+        through
+    }
 }

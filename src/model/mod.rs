@@ -5,6 +5,7 @@
 //! is checked once, where it enters; whoever holds one of these types need not check again.
 
 pub mod act;
+pub mod approval;
 pub mod hold;
 pub mod ids;
 pub mod memory;

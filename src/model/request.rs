@@ -32,6 +32,9 @@ pub struct Request {
     pub revision: String,
     /// Where it stands.
     pub standing: Standing,
+    /// Nothing is done before this instant, so that a revision can be reverted
+    /// (`wait_after_accept`).
+    pub not_before: DateTime<Utc>,
     /// When it may act; unknown while its period's end is.
     pub due_at: Option<DateTime<Utc>>,
     /// Until when it can still be done in time.

@@ -221,6 +221,30 @@ pub enum Event {
         /// When it will have ended.
         at: DateTime<Utc>,
     },
+    /// Its renewal was turned on again, by somebody else: it will not end.
+    EndingUndone {
+        /// How that is known.
+        because: String,
+    },
+    /// The window before a period's end closed before it could be cancelled.
+    WindowMissed {
+        /// When it closed.
+        closed_at: DateTime<Utc>,
+    },
+    /// The same in observe mode, where nothing was to be sent.
+    WindowPassed {
+        /// When it closed.
+        closed_at: DateTime<Utc>,
+    },
+    /// A person approved it on these terms.
+    Approved {
+        /// The digest that was approved.
+        plan: String,
+        /// Who.
+        by: String,
+        /// The revision whose file says so; none: `lapsed approve`.
+        revision: Option<String>,
+    },
     /// It has ended, one way or the other.
     Settled {
         /// How.
@@ -255,6 +279,10 @@ impl Event {
             Self::Interrupted { .. } => "interrupted",
             Self::ProvenNotDone { .. } => "proven_not_done",
             Self::EndingBegan { .. } => "ending_began",
+            Self::EndingUndone { .. } => "ending_undone",
+            Self::WindowMissed { .. } => "window_missed",
+            Self::WindowPassed { .. } => "window_passed",
+            Self::Approved { .. } => "approved",
             Self::Settled { .. } => "settled",
             Self::Retried { .. } => "retried",
         }
@@ -304,6 +332,23 @@ pub struct Standing {
     pub action: Option<Action>,
     /// What came back from the open or last attempt.
     pub answer: Option<Answer>,
+    /// When the last window closed that went by without a cancel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<DateTime<Utc>>,
+    /// Whether one went by while it should have been cancelled (and not in observe mode).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub late: bool,
+    /// The plan with which its terms were approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<String>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// An event that cannot follow where the request stands.
@@ -330,6 +375,9 @@ impl Standing {
             confirmed: false,
             action: None,
             answer: None,
+            missed: None,
+            late: false,
+            approved: None,
         }
     }
 
@@ -361,7 +409,9 @@ impl Standing {
     /// The state that people see.
     pub fn state(&self) -> State {
         match self.phase {
-            Phase::Waiting | Phase::Retrying | Phase::Unknown if !self.holds.is_empty() => {
+            Phase::Waiting | Phase::Retrying | Phase::Unknown | Phase::Ending
+                if !self.holds.is_empty() =>
+            {
                 State::Held
             }
             Phase::Waiting => State::Scheduled,
@@ -404,6 +454,7 @@ impl Standing {
         match (self.phase, event) {
             (Phase::Waiting | Phase::Retrying, Event::Replanned { holds, .. }) => {
                 next.holds.clone_from(holds);
+                next.begin_anew();
             }
             (Phase::Sending | Phase::Unknown | Phase::Ending, Event::TooLate { .. }) => {}
             (Phase::Waiting | Phase::Retrying, Event::Withdrawn { .. }) => {
@@ -422,6 +473,7 @@ impl Standing {
                 };
                 next.wanted = true;
                 next.holds.clone_from(holds);
+                next.begin_anew();
             }
             (Phase::Sending | Phase::Unknown | Phase::Ending, Event::Revived { .. }) => {
                 next.wanted = true;
@@ -438,8 +490,26 @@ impl Standing {
             ) => {
                 next.holds.insert(HoldReason::Successor);
             }
-            (Phase::Waiting | Phase::Retrying | Phase::Unknown, Event::Freed { reason }) => {
+            // What is watched may turn out to go on, or to be found no more.
+            (Phase::Ending, Event::Held { reason, .. }) if reason.from_look() => {
+                next.holds.insert(*reason);
+            }
+            (
+                Phase::Waiting | Phase::Retrying | Phase::Unknown | Phase::Ending,
+                Event::Freed { reason },
+            ) => {
                 next.holds.remove(reason);
+            }
+            (Phase::Waiting | Phase::Retrying, Event::Approved { plan, .. }) => {
+                next.holds.remove(&HoldReason::Approval);
+                next.approved = Some(plan.clone());
+            }
+            (Phase::Waiting | Phase::Retrying, Event::WindowMissed { closed_at }) => {
+                next.missed = Some(*closed_at);
+                next.late = true;
+            }
+            (Phase::Waiting | Phase::Retrying, Event::WindowPassed { closed_at }) => {
+                next.missed = Some(*closed_at);
             }
             (
                 Phase::Waiting | Phase::Retrying,
@@ -479,7 +549,14 @@ impl Standing {
             ) if *attempt == self.attempts => {
                 next.take_back(*counts);
             }
-            (Phase::Unknown, Event::EndingBegan { .. }) => next.phase = Phase::Ending,
+            (Phase::Unknown, Event::EndingBegan { .. }) => next.begin_ending(),
+            // An attempt that was given up as without effect had one after all.
+            (Phase::Waiting | Phase::Retrying, Event::EndingBegan { .. })
+                if self.sent_while_alive =>
+            {
+                next.begin_ending();
+            }
+            (Phase::Ending, Event::EndingUndone { .. }) => next.undo_ending(),
             // A window can only be missed while nothing was sent.
             (Phase::Unknown | Phase::Ending, Event::Settled { as_, .. })
                 if !matches!(as_, Settlement::Missed) =>
@@ -498,6 +575,7 @@ impl Standing {
                 next.wanted = true;
                 next.counted = 0;
                 next.holds.clear();
+                next.late = false;
             }
             _ => return Err(self.refuses(event)),
         }
@@ -509,6 +587,30 @@ impl Standing {
             event: event.kind(),
             phase: format!("{:?}", self.phase),
         }
+    }
+
+    /// Other terms: what was missed or approved on those before does not count for them.
+    fn begin_anew(&mut self) {
+        self.missed = None;
+        self.late = false;
+        self.approved = None;
+    }
+
+    fn begin_ending(&mut self) {
+        self.phase = Phase::Ending;
+        self.holds.clear();
+    }
+
+    /// Nobody is cancelled twice for one request: what was wanted is left to a person.
+    fn undo_ending(&mut self) {
+        self.holds.clear();
+        self.phase = if self.wanted {
+            Phase::Settled(Settlement::Failed)
+        } else {
+            Phase::Withdrawn
+        };
+        self.sent_while_alive = false;
+        self.open_alive = false;
     }
 
     fn settle(&mut self, as_: Settlement) {

@@ -6,15 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::config::PaymentPlans;
+use chrono::{DateTime, Utc};
+
+use crate::config::{Config, Freeze, PaymentPlans, ProviderConfig, RenewalOff, Subject};
 use crate::model::act::{Action, Answer};
 use crate::model::hold::HoldReason;
 use crate::model::observed::{Billing, Life, Observed, Subscription, Successor};
 use crate::model::provider::{ExpectField, ProviderKind};
 use crate::model::request::{Doubt, Request, Witness};
 use crate::model::standing::Settlement;
+use crate::model::terms::When;
+use crate::schedule::Schedule;
 
 use super::backoff;
+use super::window::{self, Hours, Turn, Wait, Way};
 
 /// Attempts in all before a request is left to a person (design, section 6, step 5).
 pub const MOST_ATTEMPTS: u32 = 5;
@@ -26,6 +31,41 @@ pub struct Rules<'a> {
     pub require_expect: &'a BTreeSet<ExpectField>,
     /// What becomes of instalment plans.
     pub payment_plans: PaymentPlans,
+    /// When renewal is turned off, where that ends it.
+    pub renewal_off: RenewalOff,
+    /// When writes may start.
+    pub schedule: &'a Schedule,
+    /// When they may not.
+    pub freezes: &'a [Freeze],
+}
+
+impl<'a> Rules<'a> {
+    /// Those of a provider.
+    pub fn of(provider: &'a ProviderConfig, config: &'a Config) -> Self {
+        Self {
+            require_expect: &provider.require_expect,
+            payment_plans: provider.payment_plans,
+            renewal_off: provider.renewal_off,
+            schedule: &provider.schedule,
+            freezes: &config.freezes,
+        }
+    }
+
+    /// When one item may be acted on.
+    pub fn hours(&self, request: &Request) -> Hours<'a> {
+        let subject = Subject {
+            provider: &request.key.provider,
+            kind: request.kind,
+            id: &request.key.id,
+            labels: &request.terms.labels,
+        };
+        Hours::of(self.schedule, self.freezes, &subject)
+    }
+
+    /// How one item is ended at its period's end.
+    pub const fn way(&self, request: &Request) -> Way {
+        Way::of(request.kind, self.renewal_off)
+    }
 }
 
 /// What to do with a request of which nothing is in flight.
@@ -42,10 +82,36 @@ pub enum Decision {
     },
     /// It may not act, for these reasons.
     Hold(BTreeMap<HoldReason, String>),
+    /// Its window is ahead; or its period's end is not known, which holds.
+    Wait(Wait),
+    /// Send, if the guard permits it, before its window closes.
+    ActInWindow {
+        /// What.
+        action: Action,
+        /// Since when its window is open.
+        due_at: DateTime<Utc>,
+        /// When it closes; none: it has, and late is what was asked for.
+        deadline_at: Option<DateTime<Utc>>,
+    },
+    /// Its window has gone by.
+    Missed {
+        /// When it closed.
+        closed_at: DateTime<Utc>,
+    },
+    /// An earlier attempt had its effect after all: it ends by itself.
+    Ending {
+        /// When.
+        at: DateTime<Utc>,
+    },
 }
 
-/// Decides on what is due, from a reading made just now.
-pub fn decide(request: &Request, observed: &Observed, rules: Rules<'_>) -> Decision {
+/// Decides on what is due, or on when it will be, from a reading made just now.
+pub fn decide(
+    request: &Request,
+    observed: &Observed,
+    rules: Rules<'_>,
+    now: DateTime<Utc>,
+) -> Decision {
     let found = match observed {
         Observed::NotFound => {
             return hold(
@@ -73,9 +139,28 @@ pub fn decide(request: &Request, observed: &Observed, rules: Rules<'_>) -> Decis
             HoldReason::StateUnclear,
             &format!("the provider calls its state {status:?}"),
         ),
+        Life::Ending { at } if ends_natively(request, rules) => decide_ending(request, found, *at),
         Life::Active | Life::Lapsing | Life::Ending { .. } => {
-            decide_living(request, found.billing, rules.payment_plans)
+            decide_living(request, found, rules, now)
         }
+    }
+}
+
+fn ends_natively(request: &Request, rules: Rules<'_>) -> bool {
+    request.terms.when.value == When::EndOfPeriod && rules.way(request).native()
+}
+
+/// It will not be renewed: what was asked for, if nothing follows it.
+fn decide_ending(request: &Request, found: &Subscription, at: DateTime<Utc>) -> Decision {
+    if request.standing.sent_while_alive {
+        return Decision::Ending { at };
+    }
+    match &found.successor {
+        Some(successor) => hold(HoldReason::Successor, &goes_on(request, successor)),
+        None => Decision::Settle {
+            as_: Settlement::AlreadyCanceled,
+            note: format!("found set to end on {}, not by us", at.format("%Y-%m-%d")),
+        },
     }
 }
 
@@ -101,8 +186,13 @@ fn decide_ended(request: &Request, billing: Billing, payment_plans: PaymentPlans
     }
 }
 
-fn decide_living(request: &Request, billing: Billing, payment_plans: PaymentPlans) -> Decision {
-    match (billing, payment_plans) {
+fn decide_living(
+    request: &Request,
+    found: &Subscription,
+    rules: Rules<'_>,
+    now: DateTime<Utc>,
+) -> Decision {
+    match (found.billing, rules.payment_plans) {
         (Billing::OneTime, _) => Decision::Settle {
             as_: Settlement::Failed,
             note: "a purchase without a subscription: there is nothing to cancel".to_owned(),
@@ -113,9 +203,85 @@ fn decide_living(request: &Request, billing: Billing, payment_plans: PaymentPlan
             "the provider does not say whether it is a subscription",
         ),
         (Billing::Recurring, _) | (Billing::PaymentPlan, PaymentPlans::Cancel) => {
-            Decision::Act(cancel(request))
+            match request.terms.when.value {
+                When::Now | When::At(_) => Decision::Act(cancel(request)),
+                When::EndOfPeriod => decide_period(request, found.period_end, rules, now),
+            }
         }
     }
+}
+
+/// It shall end when what is paid for has run out.
+fn decide_period(
+    request: &Request,
+    told: Option<DateTime<Utc>>,
+    rules: Rules<'_>,
+    now: DateTime<Utc>,
+) -> Decision {
+    let way = rules.way(request);
+    let end = period_end(request, told);
+    match window::turn(request, way, end, &rules.hours(request), now) {
+        Turn::Wait(wait) => Decision::Wait(wait),
+        Turn::Missed { closed_at } => Decision::Missed { closed_at },
+        Turn::Act {
+            due_at,
+            deadline_at,
+        } => Decision::ActInWindow {
+            action: if way.native() {
+                Action::TurnOffRenewal
+            } else {
+                cancel(request)
+            },
+            due_at,
+            deadline_at,
+        },
+    }
+}
+
+/// What is waited for instead, where a period's end was put off before it came: its window is
+/// ahead again, and nothing was missed. An end that has come and is another one by now was
+/// renewed, and what it was renewed for may have been paid.
+pub fn put_off(
+    request: &Request,
+    observed: &Observed,
+    rules: Rules<'_>,
+    now: DateTime<Utc>,
+) -> Option<Wait> {
+    let before = match request.look.as_ref().map(|look| &look.observed) {
+        Some(Observed::Found(before)) => before.period_end?,
+        Some(Observed::NotFound | Observed::NotOurs { .. }) | None => return None,
+    };
+    let Observed::Found(found) = observed else {
+        return None;
+    };
+    let after = found.period_end?;
+    if now > before || after <= before {
+        return None;
+    }
+    let way = rules.way(request);
+    match window::turn(request, way, Some(after), &rules.hours(request), now) {
+        Turn::Wait(wait) => Some(wait),
+        Turn::Act {
+            due_at,
+            deadline_at,
+        } => Some(Wait {
+            due_at: Some(due_at),
+            deadline_at,
+            look_at: Some(due_at),
+            hold: None,
+        }),
+        Turn::Missed { .. } => None,
+    }
+}
+
+/// When the running period ends: what the item says, where its provider tells nothing.
+pub fn period_end(request: &Request, told: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    request
+        .terms
+        .period_ends
+        .as_ref()
+        .map(|given| given.value)
+        .or(told)
 }
 
 fn instalments() -> Decision {
@@ -198,6 +364,11 @@ pub enum Resolution {
         /// In words.
         detail: String,
     },
+    /// It will end by itself, by our doing.
+    Ending {
+        /// When.
+        at: DateTime<Utc>,
+    },
     /// It is known that the attempt had no effect and can have none any more.
     NotDone {
         /// Whether it counts as an attempt.
@@ -236,6 +407,11 @@ pub fn resolve(
     let Observed::Found(found) = observed else {
         return (still_unknown, doubt);
     };
+    if request.standing.action == Some(Action::TurnOffRenewal)
+        && let Some(resolution) = renewal_is_off(request, found, seen_at.at)
+    {
+        return (resolution, doubt);
+    }
     let resolution = match &found.life {
         Life::Ended { .. } => match &found.successor {
             Some(successor) => Resolution::Successor {
@@ -249,6 +425,160 @@ pub fn resolve(
         Life::NotStarted { .. } | Life::Unclear { .. } => still_unknown,
     };
     (resolution, doubt)
+}
+
+/// Renewal is off: by us, if ours may have had an effect. It is watched until it has ended and
+/// nothing has followed.
+fn renewal_is_off(
+    request: &Request,
+    found: &Subscription,
+    now: DateTime<Utc>,
+) -> Option<Resolution> {
+    let at = match &found.life {
+        Life::Ending { at } => *at,
+        Life::Ended { at } => at.unwrap_or(now),
+        Life::Active | Life::Lapsing | Life::NotStarted { .. } | Life::Unclear { .. } => {
+            return None;
+        }
+    };
+    if request.standing.ours() {
+        return Some(Resolution::Ending { at });
+    }
+    Some(match &found.successor {
+        Some(successor) => Resolution::Successor {
+            detail: goes_on(request, successor),
+        },
+        None => Resolution::Settle {
+            as_: Settlement::AlreadyCanceled,
+            note: "found set not to renew, although our request had no effect".to_owned(),
+        },
+    })
+}
+
+/// How long after its end one that was not renewed is watched: the renewal that made another
+/// one may have run late (Lotus renews by an hourly job).
+pub const WATCHED_AFTER_END: chrono::Duration = chrono::Duration::hours(48);
+
+/// Between two readings of one that is watched, at least …
+const SHORTEST_WATCH: chrono::Duration = chrono::Duration::hours(1);
+
+/// … and at most.
+const LONGEST_WATCH: chrono::Duration = chrono::Duration::days(7);
+
+/// What a reading says of one that ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// It has ended, and nothing has followed.
+    Settle {
+        /// In words.
+        note: String,
+    },
+    /// So far as it should be; read again then.
+    Goes {
+        /// When.
+        look_at: DateTime<Utc>,
+    },
+    /// Something is not as it should be.
+    Hold {
+        /// What.
+        reason: HoldReason,
+        /// In words.
+        detail: String,
+        /// Read again after so long; none: after some backoff.
+        next_in: Option<Duration>,
+    },
+    /// Its renewal was turned on again.
+    Undone {
+        /// How that is known.
+        because: String,
+    },
+}
+
+/// Watches one whose renewal we have turned off. Gives what is known from now on beside it.
+pub fn watch(
+    request: &Request,
+    observed: &Observed,
+    seen_at: &Witness,
+    resend_after: Duration,
+) -> (Watch, Option<Doubt>) {
+    let hold = |reason, detail: &str| Watch::Hold {
+        reason,
+        detail: detail.to_owned(),
+        next_in: None,
+    };
+    let found = match observed {
+        Observed::NotFound => {
+            let detail = "the provider knows no such subscription any more";
+            return (hold(HoldReason::NotFound, detail), None);
+        }
+        Observed::NotOurs { why } => return (hold(HoldReason::Expectation, why), None),
+        Observed::Found(found) => found,
+    };
+    let going = match &found.life {
+        Life::Active | Life::Lapsing => return undone(request, seen_at, resend_after),
+        Life::Unclear { status } => {
+            let detail = format!("the provider calls its state {status:?}");
+            return (hold(HoldReason::StateUnclear, &detail), None);
+        }
+        Life::NotStarted { .. } => {
+            let detail = "the provider says that it has not begun";
+            return (hold(HoldReason::NotStarted, detail), None);
+        }
+        Life::Ending { at } => Watch::Goes {
+            look_at: next_watch(seen_at.at, *at),
+        },
+        Life::Ended { at } => ended(at.unwrap_or(seen_at.at), seen_at.at),
+    };
+    let watch = match &found.successor {
+        Some(successor) => hold(HoldReason::Successor, &goes_on(request, successor)),
+        None => going,
+    };
+    (watch, None)
+}
+
+fn ended(at: DateTime<Utc>, now: DateTime<Utc>) -> Watch {
+    let sure_at = at + WATCHED_AFTER_END;
+    if now >= sure_at {
+        let note = format!(
+            "it ended on {} and nothing has followed, after we had turned its renewal off",
+            at.format("%Y-%m-%d")
+        );
+        return Watch::Settle { note };
+    }
+    Watch::Goes { look_at: sure_at }
+}
+
+/// Half-way to the end, then at the end.
+pub fn next_watch(now: DateTime<Utc>, ends_at: DateTime<Utc>) -> DateTime<Utc> {
+    let half = ((ends_at - now) / 2).min(LONGEST_WATCH);
+    if half < SHORTEST_WATCH {
+        ends_at.max(now + chrono::Duration::minutes(5))
+    } else {
+        now + half
+    }
+}
+
+/// It runs and would be renewed. One reading may be stale; two far enough apart are not.
+fn undone(request: &Request, seen_at: &Witness, resend_after: Duration) -> (Watch, Option<Doubt>) {
+    let mut doubt = request.doubt.clone().unwrap_or_else(|| Doubt {
+        send_before: seen_at.clone(),
+        reads: 0,
+        first_alive: None,
+        resend_after,
+    });
+    doubt.reads = doubt.reads.saturating_add(1);
+    let first = doubt.first_alive.get_or_insert_with(|| seen_at.clone());
+    if seen_at.since(first) >= resend_after / 2 {
+        let because = "its renewal is on again, after we had turned it off; nobody is cancelled twice for one request: if it shall end all the same, run `lapsed retry` or add the line again with the next `again`";
+        let because = because.to_owned();
+        return (Watch::Undone { because }, None);
+    }
+    let watch = Watch::Hold {
+        reason: HoldReason::StateUnclear,
+        detail: "it says that it will be renewed, after we had turned its renewal off; it is read again to be sure".to_owned(),
+        next_in: Some(resend_after / 2),
+    };
+    (watch, Some(doubt))
 }
 
 /// It has ended: by us, if a send that was journaled while it lived may have had an effect.

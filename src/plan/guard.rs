@@ -5,11 +5,11 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::config::{Freeze, Limits, Mode, ProviderConfig, Subject};
+use crate::config::{Approval, Freeze, Limits, Mode, ProviderConfig, Subject};
 use crate::model::act::Action;
 use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
-use crate::model::memory::{Assumed, Cap, Pauses, ProviderMemory, Used};
+use crate::model::memory::{Assumed, Cap, CapOf, Pauses, ProviderMemory, Used};
 use crate::model::observed::Look;
 use crate::model::request::Request;
 
@@ -33,6 +33,8 @@ pub struct Situation<'a> {
     pub limits: &'a Limits,
     /// Times in which nothing is sent.
     pub freezes: &'a [Freeze],
+    /// Approvals, of which some have a limit of their own.
+    pub approvals: &'a [Approval],
     /// What of the rolling limits is used.
     pub used: &'a Used,
 }
@@ -91,7 +93,8 @@ impl Situation<'_> {
         if let Some((freeze, until)) = self.frozen_whole() {
             gates.push(frozen(freeze, until));
         }
-        if let Some(detail) = self.limit_spent() {
+        let spent = self.provider_spent();
+        if let Some(detail) = spent.or_else(|| self.common_spent().filter(|_| !self.own_limits())) {
             gates.push(gate(HoldReason::Limit, detail, None));
         }
         if self.provider.mode == Mode::Observe {
@@ -163,23 +166,59 @@ impl Situation<'_> {
             .map(|(freeze, until)| frozen(freeze, until))
     }
 
-    fn limit_spent(&self) -> Option<String> {
+    /// The limit that holds one item, if one does.
+    pub fn limited(&self, request: &Request) -> Option<Gate> {
+        let common = || match own_limit(request, self.approvals) {
+            Some((plan, most)) => {
+                let used = self.used.plans.get(plan).copied().unwrap_or(0);
+                spent(used, most, "in these 24 h of what was approved with it")
+            }
+            None => self.common_spent(),
+        };
+        let detail = self.provider_spent().or_else(common)?;
+        Some(Gate {
+            reason: HoldReason::Limit,
+            detail,
+            opens_at: None,
+        })
+    }
+
+    /// Whether something here may have a limit of its own, so that the common one does not
+    /// close the provider.
+    fn own_limits(&self) -> bool {
+        self.approvals.iter().any(|it| it.per_day.is_some())
+    }
+
+    fn provider_spent(&self) -> Option<String> {
         let own = &self.provider.limits;
         let name = &self.provider.name;
         let of = |used: &std::collections::BTreeMap<ProviderName, u64>| {
             used.get(name).copied().unwrap_or(0)
         };
-        let (hour, day) = (of(&self.used.hour), of(&self.used.day));
-        let all_hour: u64 = self.used.hour.values().sum();
-        let all_day: u64 = self.used.day.values().sum();
-        let spent = |used: u64, most: u64, what: &str| {
-            (used >= most).then(|| format!("{used} of {most} writes {what}"))
-        };
-        spent(all_hour, self.limits.per_hour, "in this hour")
-            .or_else(|| spent(all_day, self.limits.per_day, "in these 24 h"))
-            .or_else(|| spent(hour, own.per_hour?, "in this hour at this provider"))
-            .or_else(|| spent(day, own.per_day?, "in these 24 h at this provider"))
+        own.per_hour
+            .and_then(|most| spent(of(&self.used.hour), most, "in this hour at this provider"))
+            .or_else(|| {
+                spent(
+                    of(&self.used.day),
+                    own.per_day?,
+                    "in these 24 h at this provider",
+                )
+            })
     }
+
+    fn common_spent(&self) -> Option<String> {
+        let Used {
+            common_hour,
+            common_day,
+            ..
+        } = self.used;
+        spent(*common_hour, self.limits.per_hour, "in this hour")
+            .or_else(|| spent(*common_day, self.limits.per_day, "in these 24 h"))
+    }
+}
+
+fn spent(used: u64, most: u64, what: &str) -> Option<String> {
+    (used >= most).then(|| format!("{used} of {most} writes {what}"))
 }
 
 fn frozen(freeze: &Freeze, until: DateTime<Utc>) -> Gate {
@@ -194,25 +233,33 @@ fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
+/// The plan that an item was approved with, and its limit, where that has one of its own.
+pub fn own_limit<'a>(request: &Request, approvals: &'a [Approval]) -> Option<(&'a str, u64)> {
+    let plan = request.standing.approved.as_ref()?;
+    let approval = approvals.iter().find(|it| it.plan == *plan)?;
+    Some((&approval.plan, approval.per_day?))
+}
+
 /// The caps that the intent's transaction counts.
-pub fn caps(limits: &Limits, provider: &ProviderConfig) -> Vec<Cap> {
+pub fn caps(
+    limits: &Limits,
+    provider: &ProviderConfig,
+    own_limit: Option<(&str, u64)>,
+) -> Vec<Cap> {
     const HOUR: std::time::Duration = std::time::Duration::from_secs(60 * 60);
     const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
     let own = &provider.limits;
-    let cap = |provider: Option<&ProviderName>, over, most| Cap {
-        provider: provider.cloned(),
-        over,
-        most,
+    let cap = |of, over, most| Cap { of, over, most };
+    let mut caps = match own_limit {
+        Some((plan, most)) => vec![cap(CapOf::Plan(plan.to_owned()), DAY, most)],
+        None => vec![
+            cap(CapOf::All, HOUR, limits.per_hour),
+            cap(CapOf::All, DAY, limits.per_day),
+        ],
     };
-    let mut caps = vec![
-        cap(None, HOUR, limits.per_hour),
-        cap(None, DAY, limits.per_day),
-    ];
-    caps.extend(
-        own.per_hour
-            .map(|most| cap(Some(&provider.name), HOUR, most)),
-    );
-    caps.extend(own.per_day.map(|most| cap(Some(&provider.name), DAY, most)));
+    let here = || CapOf::Provider(provider.name.clone());
+    caps.extend(own.per_hour.map(|most| cap(here(), HOUR, most)));
+    caps.extend(own.per_day.map(|most| cap(here(), DAY, most)));
     caps
 }
 
@@ -267,6 +314,7 @@ pub fn permit(
         })
     });
     gates.extend(situation.frozen(request));
+    gates.extend(situation.limited(request));
     gates.sort_by_key(|gate| gate.reason);
     if let Some(gate) = gates.into_iter().next() {
         return Err(gate);

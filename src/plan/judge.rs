@@ -37,8 +37,14 @@ impl Guards {
 }
 
 /// Judges a revision. `guards` are its own and those of the revision before it; `open` is what
-/// was unfinished and asked for before it.
-pub fn judge(guards: &[Guards], open: &BTreeMap<ProviderName, u64>, counts: Comparison) -> Verdict {
+/// was unfinished and asked for before it; `through` is what other revisions of the last 24 h let
+/// through.
+pub fn judge(
+    guards: &[Guards],
+    open: &BTreeMap<ProviderName, u64>,
+    through: &BTreeMap<ProviderName, u64>,
+    counts: Comparison,
+) -> Verdict {
     let gone: BTreeMap<ProviderName, u64> = open
         .iter()
         .map(|(name, all)| {
@@ -48,25 +54,30 @@ pub fn judge(guards: &[Guards], open: &BTreeMap<ProviderName, u64>, counts: Comp
         .filter(|(_, gone)| *gone > 0)
         .collect();
     Verdict {
-        approval: approval(guards, &counts),
+        approval: approval(guards, through, &counts),
         removal: removal(guards, open, &gone),
         counts,
     }
 }
 
-/// Providers whose new items wait.
-fn approval(guards: &[Guards], counts: &Comparison) -> Vec<ProviderName> {
-    let all: u64 = counts.new.values().sum();
+/// Providers whose new, earlier and harsher items wait.
+fn approval(
+    guards: &[Guards],
+    through: &BTreeMap<ProviderName, u64>,
+    counts: &Comparison,
+) -> Vec<ProviderName> {
+    let all: u64 = counts.sooner.values().chain(through.values()).sum();
     let too_many = guards.iter().any(|it| all > it.limits.approval_above);
     counts
-        .new
+        .sooner
         .iter()
-        .filter(|(name, new)| {
+        .filter(|(name, sooner)| {
+            let here = **sooner + through.get(*name).copied().unwrap_or(0);
             too_many
                 || guards
                     .iter()
                     .filter_map(|it| it.provider(name).approval_above)
-                    .any(|most| **new > most)
+                    .any(|most| here > most)
         })
         .map(|(name, _)| name.clone())
         .collect()
@@ -115,7 +126,7 @@ mod tests {
 
     fn new_items(count: u64) -> Comparison {
         Comparison {
-            new: BTreeMap::from([(name("a"), count)]),
+            sooner: BTreeMap::from([(name("a"), count)]),
             ..Comparison::default()
         }
     }
@@ -130,10 +141,25 @@ mod tests {
             },
             ..Guards::default()
         };
-        let verdict = judge(&[loose.clone(), strict], &BTreeMap::new(), new_items(101));
+        let none = BTreeMap::new();
+        let verdict = judge(&[loose.clone(), strict], &none, &none, new_items(101));
         assert_eq!(verdict.approval, [name("a")]);
-        let verdict = judge(&[loose], &BTreeMap::new(), new_items(101));
+        let verdict = judge(&[loose], &none, &none, new_items(101));
         assert!(verdict.approval.is_empty());
+    }
+
+    #[test]
+    fn what_the_last_day_let_through_counts_with_what_comes() {
+        let guards = [Guards::default()];
+        let none = BTreeMap::new();
+        let through = BTreeMap::from([(name("b"), 60)]);
+        let verdict = judge(&guards, &none, &through, new_items(41));
+        assert_eq!(verdict.approval, [name("a")]);
+        assert!(
+            judge(&guards, &none, &through, new_items(40))
+                .approval
+                .is_empty()
+        );
     }
 
     #[test]
@@ -144,9 +170,10 @@ mod tests {
             ..Comparison::default()
         };
         let guards = [Guards::default()];
-        assert!(judge(&guards, &open, kept(15)).removal.is_empty());
-        assert_eq!(judge(&guards, &open, kept(14)).removal, [name("a")]);
+        let none = BTreeMap::new();
+        assert!(judge(&guards, &open, &none, kept(15)).removal.is_empty());
+        assert_eq!(judge(&guards, &open, &none, kept(14)).removal, [name("a")]);
         let many = BTreeMap::from([(name("a"), 100)]);
-        assert!(judge(&guards, &many, kept(80)).removal.is_empty());
+        assert!(judge(&guards, &many, &none, kept(80)).removal.is_empty());
     }
 }

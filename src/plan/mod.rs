@@ -8,6 +8,9 @@
 pub mod backoff;
 pub mod decide;
 pub mod due;
+pub mod forecast;
 pub mod guard;
 pub mod health;
 pub mod judge;
+pub mod sooner;
+pub mod window;

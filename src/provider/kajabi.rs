@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use super::token::Source;
 use super::transport::{ReadTransport, Reply, below, read_error, unavailable};
 use super::{Adapter, ConnectError, Credentials, LookError, Order, Reader, Setup, words};
-use crate::model::act::Answer;
+use crate::model::act::{Action, Answer};
 use crate::model::ids::SubscriptionId;
 use crate::model::observed::{Billing, Life, Look, Observed, Subscription};
 use crate::model::provider::ExpectField;
@@ -273,6 +273,9 @@ impl Adapter for Kajabi {
     /// confirming cancel is the same request.
     fn request<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Request, String>> {
         Box::pin(async move {
+            if order.action == Action::TurnOffRenewal {
+                return Err("Kajabi has no renewal that could be turned off".to_owned());
+            }
             let token = self
                 .tokens
                 .token(&self.transport, &self.base)

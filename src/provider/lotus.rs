@@ -168,13 +168,14 @@ impl Lotus {
                 .clone()
                 .map(|id| (ExpectField::Plan, id)),
         );
+        let successor = successor(listed, &records, now);
         Ok(Look {
             observed: Observed::Found(Subscription {
-                life: life(listed, now),
+                life: life(listed, successor.is_some(), now),
                 billing: Billing::Recurring,
                 facts,
                 period_end: Some(listed.end_date),
-                successor: successor(listed, &records, now),
+                successor,
             }),
             at: reply.began_at,
             server_date: date.or(reply.server_date),
@@ -255,14 +256,14 @@ fn same(text: &str, id: &SubscriptionId) -> bool {
 /// Where a record stands, by the provider's clock.
 ///
 /// Ended is only what will not be renewed: a record that is over and still says `auto_renew`
-/// may be renewed by the hourly job, and so proves nothing.
-fn life(record: &Record, now: DateTime<Utc>) -> Life {
+/// may be renewed by the hourly job, and so proves nothing; once it was, it is over.
+fn life(record: &Record, renewed: bool, now: DateTime<Utc>) -> Life {
     let over = record.end_date < now + DATE_IS_COARSE;
     match (over, record.auto_renew) {
-        (true, false) => Life::Ended {
+        (true, auto_renew) if renewed || !auto_renew => Life::Ended {
             at: Some(record.end_date),
         },
-        (true, true) => Life::Unclear {
+        (true, _) => Life::Unclear {
             status: "over, and still set to renew".to_owned(),
         },
         (false, _) if record.start_date > now => Life::NotStarted {
@@ -315,27 +316,39 @@ impl Reader for Lotus {
 impl Adapter for Lotus {
     /// `POST /api/subscriptions/{id}/cancel/` with all three behaviours, always: what is left
     /// out is chosen over there (`SubscriptionRecordCancelSerializer`, model_serializers.py
-    /// line 2151).
+    /// line 2151). `POST …/update/` with `turn_off_auto_renew` and nothing else: `end_date`
+    /// there would bring an ended record back to life (`SubscriptionRecordUpdateSerializer`,
+    /// model_serializers.py line 1917).
     fn request<'a>(&'a self, order: &'a Order) -> BoxFuture<'a, Result<Request, String>> {
         Box::pin(async move {
-            let Action::Cancel {
-                behaviors: Some(behaviors),
-                ..
-            } = &order.action
-            else {
-                return Err("the behaviours of a Lotus cancel were not chosen".to_owned());
+            let (verb, body) = match &order.action {
+                Action::Cancel {
+                    behaviors: Some(behaviors),
+                    ..
+                } => (
+                    "cancel",
+                    serde_json::json!({
+                        "flat_fee_behavior": behaviors.flat_fee,
+                        "usage_behavior": behaviors.usage,
+                        "invoicing_behavior": behaviors.invoicing,
+                    }),
+                ),
+                Action::TurnOffRenewal => {
+                    ("update", serde_json::json!({"turn_off_auto_renew": true}))
+                }
+                Action::Cancel {
+                    behaviors: None, ..
+                }
+                | Action::ConfirmCancel => {
+                    return Err("the behaviours of a Lotus cancel were not chosen".to_owned());
+                }
             };
-            let parts = ["api", "subscriptions", order.id.as_str(), "cancel", ""];
+            let parts = ["api", "subscriptions", order.id.as_str(), verb, ""];
             let mut request = Request::new(Method::POST, below(&self.base, parts));
             *request.headers_mut() = self.headers()?;
             request
                 .headers_mut()
                 .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            let body = serde_json::json!({
-                "flat_fee_behavior": behaviors.flat_fee,
-                "usage_behavior": behaviors.usage,
-                "invoicing_behavior": behaviors.invoicing,
-            });
             *request.body_mut() = Some(body.to_string().into());
             Ok(request)
         })

@@ -180,6 +180,9 @@ impl Adapter for Revere {
             let reason = match &order.action {
                 Action::Cancel { reason, .. } => reason.as_deref(),
                 Action::ConfirmCancel => None,
+                Action::TurnOffRenewal => {
+                    return Err("Revere has no renewal that could be turned off".to_owned());
+                }
             };
             let body = match reason {
                 Some(reason) => serde_json::json!({ "reason": reason }),

@@ -8,17 +8,25 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 
-use crate::config::Config;
+use crate::config::{Approval, Config};
 use crate::desired::{self, FileText, Input, Manifest, Problem};
-use crate::ledger::{Gone, Incoming, KeptFile, Ledger, LedgerError, NewRevision, Revision};
+use crate::ledger::{Close, Incoming, KeptFile, Ledger, LedgerError, NewRevision, Revision};
+use crate::model::approval::{Approved, Approving};
 use crate::model::hold::HoldReason;
+use crate::model::ids::{Key, ProviderName};
 use crate::model::memory::{Comparison, Verdict};
+use crate::model::request::Request;
+use crate::model::standing::State;
 use crate::model::terms::{Place, Wanted};
-use crate::plan::due::first_plan;
+use crate::plan::due::{backdated, first_plan};
 use crate::plan::judge::{Guards, judge};
+use crate::plan::sooner::{self, Side};
 
 /// Items that share one transaction.
 const BATCH: usize = 1_000;
+
+/// How long what was let through without an approval counts (design, section 5).
+pub const ROLLING: chrono::Duration = chrono::Duration::hours(24);
 
 /// A whole, valid text that asks to be accepted.
 #[derive(Debug)]
@@ -66,13 +74,24 @@ pub fn lost_its_end(before: Option<&Manifest>, proposal: &Proposal) -> Option<Pr
     })
 }
 
-/// Accepts a revision. `before` is what was in force. Gives its number and the verdict.
+/// An acceptance that was carried out.
+#[derive(Clone, Debug)]
+pub struct Acceptance {
+    /// The revision's number.
+    pub number: i64,
+    /// What the guards said of it.
+    pub verdict: Verdict,
+    /// What became of the approvals in its file, in their order.
+    pub approvals: Vec<Approved>,
+}
+
+/// Accepts a revision. `before` is what was in force.
 pub async fn accept(
     ledger: &dyn Ledger,
     proposal: &Proposal,
     before: Option<&Config>,
     now: DateTime<Utc>,
-) -> Result<(i64, Verdict), LedgerError> {
+) -> Result<Acceptance, LedgerError> {
     let Proposal {
         digest,
         commit,
@@ -80,12 +99,18 @@ pub async fn accept(
         manifest,
     } = proposal;
     rename(ledger, &manifest.config).await?;
-    let counts = compare(ledger, manifest, now).await?;
+    let shift = Shift {
+        before,
+        after: &manifest.config,
+        now,
+    };
+    let counts = compare(ledger, manifest, &shift).await?;
     let open = ledger.open_by_provider().await?;
     let guards_of = |config: &Config| Guards::of(&config.limits, &config.providers);
     let mut guards = vec![guards_of(&manifest.config)];
     guards.extend(before.map(guards_of));
-    let mut verdict = judge(&guards, &open, counts);
+    let through = ledger.let_through(now - ROLLING).await?;
+    let mut verdict = judge(&guards, &open, &through, counts);
     // What an acceptance that failed half-way has taken in is known by now, and not new.
     if let Some(abandoned) = ledger.accepting().await? {
         let held = abandoned.verdict.approval.into_iter();
@@ -102,8 +127,12 @@ pub async fn accept(
             at: now,
         })
         .await?;
-    take_in(ledger, number, manifest, &verdict, now).await?;
-    Ok((number, verdict))
+    let approvals = take_in(ledger, number, manifest, &verdict, &shift).await?;
+    Ok(Acceptance {
+        number,
+        verdict,
+        approvals,
+    })
 }
 
 /// Finishes an acceptance that a crash cut short, from the text and the verdict that the
@@ -113,8 +142,18 @@ pub async fn finish(
     revision: &Revision,
     manifest: &Manifest,
 ) -> Result<(), LedgerError> {
-    let at = revision.accepted_at;
-    take_in(ledger, revision.number, manifest, &revision.verdict, at).await
+    let before = match ledger.current().await? {
+        Some(current) => read_kept(&current.files).ok(),
+        None => None,
+    };
+    let shift = Shift {
+        before: before.as_ref().map(|before| &before.config),
+        after: &manifest.config,
+        now: revision.accepted_at,
+    };
+    take_in(ledger, revision.number, manifest, &revision.verdict, &shift)
+        .await
+        .map(drop)
 }
 
 async fn take_in(
@@ -122,19 +161,154 @@ async fn take_in(
     number: i64,
     manifest: &Manifest,
     verdict: &Verdict,
-    now: DateTime<Utc>,
-) -> Result<(), LedgerError> {
+    shift: &Shift<'_>,
+) -> Result<Vec<Approved>, LedgerError> {
+    let now = shift.now;
     for batch in manifest.wanted.chunks(BATCH) {
+        let known = known(ledger, batch, |wanted| {
+            verdict.approval.contains(&wanted.key.provider)
+                || backdated(&wanted.terms, now).is_some()
+        })
+        .await?;
         let items = batch
             .iter()
-            .map(|wanted| incoming(wanted, &manifest.config, verdict, now))
+            .map(|wanted| incoming(wanted, known.get(&wanted.key), verdict, shift))
             .collect();
         ledger.take_in(number, items, now).await?;
     }
-    let gone = Gone {
+    let close = Close {
         held_at: verdict.removal.clone(),
+        approvals: approving(&manifest.config, now),
     };
-    ledger.finish_revision(number, gone, now).await
+    ledger.finish_revision(number, close, now).await
+}
+
+/// What is remembered of the items of which it matters.
+async fn known(
+    ledger: &dyn Ledger,
+    batch: &[Wanted],
+    matters: impl Fn(&Wanted) -> bool,
+) -> Result<HashMap<Key, Request>, LedgerError> {
+    let keys: Vec<Key> = batch
+        .iter()
+        .filter(|wanted| matters(wanted))
+        .map(|wanted| wanted.key.clone())
+        .collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found = ledger.find_many(keys).await?;
+    Ok(found
+        .into_iter()
+        .flatten()
+        .map(|request| (request.key.clone(), request))
+        .collect())
+}
+
+/// The approvals of a file, as the ledger is told of them.
+pub fn approving(config: &Config, now: DateTime<Utc>) -> Vec<Approving> {
+    let today = now.with_timezone(&config.reconcile.timezone).date_naive();
+    config
+        .approvals
+        .iter()
+        .map(|approval| Approving {
+            plan: approval.plan.clone(),
+            by: approval.by.clone(),
+            at_most: approval.at_most,
+            past: today > approval.until,
+        })
+        .collect()
+}
+
+/// Why an approval of the file frees nothing, in words; none: it does.
+pub fn useless(approval: &Approval, outcome: &Approved) -> Option<String> {
+    let why = match outcome {
+        Approved::Freed(_) => return None,
+        // It stays in the file for the limit that it gives.
+        Approved::Spent if approval.per_day.is_some() => return None,
+        Approved::Spent => "what it names is free or gone already; it can be taken out".to_owned(),
+        Approved::Unknown => {
+            "nothing waits under this digest; `lapsed plan` prints those that do".to_owned()
+        }
+        Approved::TooEarly => {
+            "it stands in the same revision as its items, and counts from the next one on"
+                .to_owned()
+        }
+        Approved::Past => format!("its day, {}, is past", approval.until),
+    };
+    let Approval { plan, by, .. } = approval;
+    Some(format!(
+        "the approval of {plan} by {by} frees nothing: {why}"
+    ))
+}
+
+/// Two revisions, one after the other.
+pub struct Shift<'a> {
+    /// What was in force.
+    pub before: Option<&'a Config>,
+    /// What is to be.
+    pub after: &'a Config,
+    /// When.
+    pub now: DateTime<Utc>,
+}
+
+/// What a revision makes of one item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// Not remembered, or withdrawn and back.
+    New,
+    /// Finished before; nothing will follow.
+    Finished,
+    /// Remembered, and not finished.
+    Kept {
+        /// Whether its terms are the same.
+        same: bool,
+        /// Why it may act earlier or harsher than before.
+        sooner: Option<&'static str>,
+    },
+}
+
+impl Shift<'_> {
+    fn side<'s>(config: &'s Config, name: &ProviderName) -> Option<Side<'s>> {
+        let provider = config.providers.get(name)?;
+        Some(Side { config, provider })
+    }
+
+    /// What the two revisions say of one provider; none where it is new.
+    fn change(&self, name: &ProviderName) -> Option<sooner::Change<'_>> {
+        let after = Self::side(self.after, name)?;
+        let before = self.before?;
+        let formerly = after.provider.formerly.as_ref();
+        let known_as = if before.providers.contains_key(name) {
+            name
+        } else {
+            formerly?
+        };
+        let before = Self::side(before, known_as)?;
+        Some(sooner::Change::between(before, after))
+    }
+
+    /// Compares one item with what is remembered of it. What was approved stays approved while
+    /// its terms stand.
+    pub fn compare(
+        &self,
+        wanted: &Wanted,
+        known: Option<&Request>,
+        change: Option<&sooner::Change<'_>>,
+    ) -> Compared {
+        let Some(known) = known.filter(|known| known.state() != State::Withdrawn) else {
+            return Compared::New;
+        };
+        if known.state().finished() {
+            return Compared::Finished;
+        }
+        let same = known.terms.digest() == wanted.terms.digest();
+        let approved = same && known.standing.approved.is_some();
+        let sooner = change
+            .filter(|_| !approved)
+            .and_then(|change| change.sooner(known, wanted, self.now));
+        Compared::Kept { same, sooner }
+    }
 }
 
 /// Gives the requests of providers that were renamed to their new names.
@@ -158,40 +332,114 @@ async fn rename(ledger: &dyn Ledger, config: &Config) -> Result<(), LedgerError>
 async fn compare(
     ledger: &dyn Ledger,
     manifest: &Manifest,
-    now: DateTime<Utc>,
+    shift: &Shift<'_>,
 ) -> Result<Comparison, LedgerError> {
+    let changes = changes(shift);
     let mut counts = Comparison::default();
-    let verdict = Verdict::default();
     for batch in manifest.wanted.chunks(BATCH) {
-        let items = batch
-            .iter()
-            .map(|wanted| incoming(wanted, &manifest.config, &verdict, now))
-            .collect();
-        counts.add(ledger.compare(items).await?);
+        let known = known(ledger, batch, |_| true).await?;
+        for wanted in batch {
+            let name = &wanted.key.provider;
+            let known = known.get(&wanted.key);
+            let compared = shift.compare(wanted, known, changes.get(name));
+            count(&mut counts, name, known, &compared);
+        }
     }
     Ok(counts)
 }
 
-fn incoming(wanted: &Wanted, config: &Config, verdict: &Verdict, now: DateTime<Utc>) -> Incoming {
-    let provider = &wanted.key.provider;
-    let kind = config
+/// What the two revisions say of each provider that both have.
+pub fn changes<'s>(shift: &'s Shift<'_>) -> BTreeMap<ProviderName, sooner::Change<'s>> {
+    shift
+        .after
         .providers
-        .get(provider)
-        .expect("a manifest's items name its providers")
-        .kind();
-    let plan = first_plan(kind, &wanted.terms, now, config.reconcile.wait_after_accept);
-    let mut holds_if_new = plan.holds_if_new;
-    if verdict.approval.contains(provider) {
-        let new: u64 = verdict.counts.new.values().sum();
-        let detail = format!("{new} items are new in one revision");
-        holds_if_new.insert(HoldReason::Approval, detail);
+        .keys()
+        .filter_map(|name| Some((name.clone(), shift.change(name)?)))
+        .collect()
+}
+
+/// Counts one item.
+pub fn count(
+    counts: &mut Comparison,
+    name: &ProviderName,
+    known: Option<&Request>,
+    compared: &Compared,
+) {
+    let add = |to: &mut BTreeMap<ProviderName, u64>| *to.entry(name.clone()).or_default() += 1;
+    match compared {
+        Compared::New => {
+            add(&mut counts.new);
+            add(&mut counts.sooner);
+        }
+        Compared::Finished => counts.finished += 1,
+        Compared::Kept { same, sooner } => {
+            let vanished =
+                known.is_some_and(|known| known.standing.holds.contains(&HoldReason::Removal));
+            if !vanished {
+                add(&mut counts.kept);
+            }
+            if sooner.is_some() {
+                add(&mut counts.sooner);
+            }
+            if *same {
+                counts.same += 1;
+            } else {
+                counts.changed += 1;
+            }
+        }
     }
+}
+
+/// Why an item waits for an approval, if it does.
+pub fn waits(
+    wanted: &Wanted,
+    known: Option<&Request>,
+    verdict: &Verdict,
+    shift: &Shift<'_>,
+) -> Option<String> {
+    let name = &wanted.key.provider;
+    let compared = shift.compare(wanted, known, shift.change(name).as_ref());
+    let day_is_new = match (&compared, known) {
+        (Compared::New, _) => true,
+        (Compared::Kept { .. }, Some(known)) => known.terms.when.value != wanted.terms.when.value,
+        (Compared::Kept { .. } | Compared::Finished, _) => false,
+    };
+    if let Some(why) = backdated(&wanted.terms, shift.now).filter(|_| day_is_new) {
+        return Some(why);
+    }
+    let why = match compared {
+        Compared::New => "new",
+        Compared::Kept {
+            sooner: Some(why), ..
+        } => why,
+        Compared::Kept { sooner: None, .. } | Compared::Finished => return None,
+    };
+    let all: u64 = verdict.counts.sooner.values().sum();
+    verdict.approval.contains(name).then(|| {
+        format!("one of {all} in this revision that are new or act earlier or harsher ({why})")
+    })
+}
+
+fn incoming(
+    wanted: &Wanted,
+    known: Option<&Request>,
+    verdict: &Verdict,
+    shift: &Shift<'_>,
+) -> Incoming {
+    let (config, now) = (shift.after, shift.now);
+    let provider = config
+        .providers
+        .get(&wanted.key.provider)
+        .expect("a manifest's items name its providers");
+    let plan = first_plan(wanted, provider, config, now);
     Incoming {
         wanted: wanted.clone(),
-        kind,
+        kind: provider.kind(),
         due_at: plan.due_at,
-        wake_at: plan.due_at,
-        holds_if_new,
+        wake_at: plan.wake_at,
+        not_before: plan.not_before,
+        deadline_at: plan.deadline_at,
+        waits: waits(wanted, known, verdict, shift),
         holds: plan.holds,
     }
 }

@@ -5,20 +5,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use crate::clock::Stopwatch;
 use crate::config::ProviderConfig;
 use crate::ledger::intent::Intent;
-use crate::ledger::{Change, Intended, LedgerError, NotIntended};
+use crate::ledger::{Change, Intended, LedgerError, NotIntended, Timing};
 use crate::model::act::{Action, Answer};
 use crate::model::hold::HoldReason;
 use crate::model::memory::Assumed;
-use crate::model::observed::Look;
+use crate::model::observed::{Look, Observed};
 use crate::model::request::{Request, Witness};
 use crate::model::standing::{Event, Phase, Settlement};
+use crate::model::terms::WhenMissed;
 use crate::plan::backoff;
-use crate::plan::decide::{self, Decision, MOST_ATTEMPTS, Resolution, Rules};
+use crate::plan::decide::{self, Decision, MOST_ATTEMPTS, Resolution, Rules, Watch};
 use crate::plan::guard;
 use crate::plan::health::Sign;
+use crate::plan::window::{self, Turn, Wait};
 use crate::provider::{Admission, LookError};
 
 use super::pass::{Outlook, Pass};
@@ -33,14 +37,26 @@ impl Pass<'_> {
         request: Request,
         outlook: &Outlook,
     ) -> Result<(), LedgerError> {
-        if let Some(gate) = self.situated(outlook, |it| it.frozen(&request)) {
+        let writes = self.may_write(&request);
+        let frozen = self.situated(outlook, |it| it.frozen(&request));
+        if let Some(gate) = frozen.filter(|_| writes && is_due(&request, self.now())) {
             let mut change = Change::to(&request, self.now());
             change.wake_at = Some(gate.opens_at);
             return self.record(&request, change).await.map(drop);
         }
+        // What its limit holds costs no reading.
+        let limited = self.situated(outlook, |it| it.limited(&request));
+        if let Some(gate) = limited.filter(|_| writes && is_due(&request, self.now())) {
+            self.closed_by(gate);
+            return Ok(());
+        }
         // The turn to write is waited for before the look, so that no waiting lies between
         // the look and the write that rests on it.
-        let admission = match self.admission(&request).await {
+        let admission = match writes {
+            true => self.admission(&request).await,
+            false => Ok(None),
+        };
+        let admission = match admission {
             Ok(admission) => admission,
             Err(error) => return self.look_failed(&request, error).await,
         };
@@ -62,12 +78,33 @@ impl Pass<'_> {
         {
             return Ok(());
         }
-        let rules = Rules {
-            require_expect: &self.party.config.require_expect,
-            payment_plans: self.party.config.payment_plans,
-        };
-        match decide::decide(&request, &look.observed, rules) {
+        match decide::decide(&request, &look.observed, self.rules(), self.now()) {
             Decision::Hold(holds) => self.hold(&request, look, &holds).await,
+            Decision::Wait(wait) => {
+                let change = self.wait_for(&request, wait, Vec::new());
+                self.record_look(&request, change, look).await
+            }
+            Decision::Missed { closed_at } => {
+                let change = self.missed(&request, Some(&look), closed_at);
+                self.record_look(&request, change, look).await
+            }
+            Decision::Ending { at } => {
+                let change = self.ending(&request, at);
+                self.record_look(&request, change, look).await
+            }
+            Decision::ActInWindow {
+                action,
+                due_at,
+                deadline_at,
+            } => {
+                let timing = Timing {
+                    due_at: Some(due_at),
+                    deadline_at,
+                };
+                let turn = InWindow { timing, writes };
+                self.act_in_window(request, outlook, action, look, admission, turn)
+                    .await
+            }
             Decision::Settle { as_, note } => {
                 let mut change = Change::to(&request, self.now());
                 change.events = vec![Event::Settled {
@@ -83,8 +120,222 @@ impl Pass<'_> {
                     self.sign(Sign::Done).await
                 }
             }
+            // A look ahead of its time is no leave to act.
+            Decision::Act(_) if !writes => Ok(()),
             Decision::Act(action) => self.act(request, outlook, action, look, admission).await,
         }
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        Rules::of(&self.party.config, &self.in_force.config)
+    }
+
+    async fn record_look(
+        &self,
+        request: &Request,
+        mut change: Change,
+        look: Look,
+    ) -> Result<(), LedgerError> {
+        change.look = Some(look);
+        self.record(request, change).await.map(drop)
+    }
+
+    /// Its time is ahead, or not known.
+    fn wait_for(&self, request: &Request, wait: Wait, mut events: Vec<Event>) -> Change {
+        let now = self.now();
+        let Wait {
+            due_at,
+            deadline_at,
+            look_at,
+            hold,
+        } = wait;
+        let mut change = Change::to(request, now);
+        let still: BTreeSet<HoldReason> = hold.iter().map(|(reason, _)| *reason).collect();
+        events.extend(freed(request, &still));
+        if let Some((reason, detail)) = hold
+            && request.hold_details.get(&reason) != Some(&detail)
+        {
+            let key = &request.key;
+            tracing::warn!(provider = %key.provider, subscription = %key.id, hold = %reason, "held: {key}: {reason}: {detail}");
+            events.push(Event::Held { reason, detail });
+        }
+        change.idle_looks = match look_at {
+            None if events.is_empty() => request.idle_looks + 1,
+            _ => 0,
+        };
+        let backoff = now + backoff::hold(change.idle_looks);
+        change.wake_at = Some(Some(look_at.unwrap_or(backoff)));
+        change.timing = Some(Timing {
+            due_at,
+            deadline_at,
+        });
+        change.events = events;
+        change
+    }
+
+    /// Its window has gone by: counted, told, and what follows planned as was asked for.
+    fn missed(&self, request: &Request, look: Option<&Look>, closed_at: DateTime<Utc>) -> Change {
+        let now = self.now();
+        let key = &request.key;
+        // Where nothing was to be sent, nothing was missed; nor where the line is gone.
+        let was_to_act = !self.observes() && !request.standing.holds.contains(&HoldReason::Removal);
+        let event = if was_to_act {
+            tracing::error!(provider = %key.provider, subscription = %key.id, closed_at = %closed_at, "missed the window of {key}, which closed at {closed_at}");
+            Event::WindowMissed { closed_at }
+        } else {
+            Event::WindowPassed { closed_at }
+        };
+        let mut change = Change::to(request, now);
+        let when_missed = request.terms.when_missed.value;
+        match when_missed {
+            WhenMissed::Ask if was_to_act => {
+                let note = format!(
+                    "its window closed at {} before it could be cancelled, and `when_missed` is `ask`; `lapsed retry --state missed` plans it for the next one",
+                    closed_at.format("%Y-%m-%d %H:%M UTC")
+                );
+                change.timing = Some(Timing::default());
+                change.events = vec![
+                    event,
+                    Event::Settled {
+                        as_: Settlement::Missed,
+                        look: look.cloned(),
+                        note,
+                    },
+                ];
+                change
+            }
+            WhenMissed::Now if was_to_act => {
+                change.timing = Some(Timing {
+                    due_at: Some(now),
+                    deadline_at: None,
+                });
+                change.wake_at = sleeps(request).then_some(None).or(Some(Some(now)));
+                change.events = vec![event];
+                change
+            }
+            WhenMissed::Ask | WhenMissed::Now | WhenMissed::NextPeriod => {
+                self.next_period(request, look, event)
+            }
+        }
+    }
+
+    /// The next period's end is asked for, once this one has come.
+    fn next_period(&self, request: &Request, look: Option<&Look>, event: Event) -> Change {
+        let mut after = request.clone();
+        // A window can be missed of whatever waits, and nothing else is asked here.
+        if let Ok(standing) = request.standing.after(&event) {
+            after.standing = standing;
+        }
+        let rules = self.rules();
+        let told = look
+            .or(request.look.as_ref())
+            .and_then(|look| match &look.observed {
+                Observed::Found(found) => found.period_end,
+                Observed::NotFound | Observed::NotOurs { .. } => None,
+            });
+        let end = decide::period_end(&after, told);
+        let way = rules.way(&after);
+        let wait = match window::turn(&after, way, end, &rules.hours(&after), self.now()) {
+            Turn::Wait(wait) => wait,
+            Turn::Act { .. } | Turn::Missed { .. } => Wait {
+                due_at: None,
+                deadline_at: None,
+                look_at: Some(self.now()),
+                hold: None,
+            },
+        };
+        let mut change = self.wait_for(request, wait, vec![event]);
+        if sleeps(request) {
+            change.wake_at = Some(None);
+        }
+        change
+    }
+
+    /// It will end by itself, by our doing.
+    fn ending(&self, request: &Request, at: DateTime<Utc>) -> Change {
+        let now = self.now();
+        let key = &request.key;
+        tracing::info!(provider = %key.provider, subscription = %key.id, ends_at = %at, "renewal of {key} is off; it ends at {at}");
+        let mut change = Change::to(request, now);
+        change.events = vec![Event::EndingBegan { at }];
+        change.timing = Some(Timing {
+            due_at: request.due_at,
+            deadline_at: None,
+        });
+        change.idle_looks = 0;
+        change.wake_at = Some(Some(decide::next_watch(now, at)));
+        change
+    }
+
+    /// Nothing is in flight, and its deadline has gone by. Read once more where that is allowed:
+    /// an end that was put off before it came has put off the deadline with it.
+    pub(super) async fn overdue(
+        &self,
+        request: Request,
+        outlook: &Outlook,
+    ) -> Result<(), LedgerError> {
+        let Some(closed_at) = request.deadline_at else {
+            return Ok(());
+        };
+        let tells = request.kind.capabilities().tells_period_end;
+        let look = if tells && self.may_look(outlook) && !sleeps(&request) {
+            self.party.reader.look(&request.key.id).await.ok()
+        } else {
+            None
+        };
+        if let Some(look) = look {
+            let rules = self.rules();
+            if let Some(wait) = decide::put_off(&request, &look.observed, rules, self.now()) {
+                let change = self.wait_for(&request, wait, Vec::new());
+                return self.record_look(&request, change, look).await;
+            }
+            let change = self.missed(&request, Some(&look), closed_at);
+            return self.record_look(&request, change, look).await;
+        }
+        let change = self.missed(&request, None, closed_at);
+        self.record(&request, change).await.map(drop)
+    }
+
+    /// Its window is open.
+    async fn act_in_window(
+        &self,
+        request: Request,
+        outlook: &Outlook,
+        action: Action,
+        look: Look,
+        admission: Option<Admission>,
+        turn: InWindow,
+    ) -> Result<(), LedgerError> {
+        let now = self.now();
+        let InWindow { timing, writes } = turn;
+        let known = Timing {
+            due_at: request.due_at,
+            deadline_at: request.deadline_at,
+        };
+        let sleeps = sleeps(&request);
+        if writes && !sleeps && known == timing {
+            return self.act(request, outlook, action, look, admission).await;
+        }
+        let mut change = Change::to(&request, now);
+        change.timing = Some(timing);
+        change.events = freed(&request, &BTreeSet::new());
+        change.idle_looks = 0;
+        // What waits for a person is read again as its deadline comes nearer; all else waits
+        // for a tick.
+        let again = timing
+            .deadline_at
+            .map_or(now, |deadline| now + (deadline - now) / 2);
+        change.wake_at = Some(Some(if sleeps {
+            again
+        } else {
+            timing.due_at.unwrap_or(now)
+        }));
+        change.look = Some(look.clone());
+        let request = self.record(&request, change).await?;
+        if !writes || sleeps {
+            return Ok(());
+        }
+        self.act(request, outlook, action, look, admission).await
     }
 
     /// A turn to write, where a write may follow.
@@ -290,7 +541,11 @@ impl Pass<'_> {
                 since_boot: now.since_boot + ahead,
             },
             now,
-            caps: guard::caps(&self.in_force.config.limits, &self.party.config),
+            caps: guard::caps(
+                &self.in_force.config.limits,
+                &self.party.config,
+                guard::own_limit(&request, &self.in_force.config.approvals),
+            ),
             resend_after: self.party.config.resend_after,
         };
         let watch = Stopwatch::start();
@@ -308,7 +563,16 @@ impl Pass<'_> {
                     detail: "the limit of writes is reached".to_owned(),
                     opens_at: frees_at,
                 });
-                self.halt();
+                // Others may have a limit of their own.
+                if self
+                    .in_force
+                    .config
+                    .approvals
+                    .iter()
+                    .all(|it| it.per_day.is_none())
+                {
+                    self.halt();
+                }
                 Ok(None)
             }
             // Decided anew by the next pass.
@@ -420,6 +684,12 @@ impl Pass<'_> {
                 change.wake_at = Some(Some(change.at + backoff::hold(request.idle_looks)));
                 self.record(&request, change).await.map(drop)
             }
+            Resolution::Ending { at } => {
+                let mut ending = self.ending(&request, at);
+                ending.look = change.look;
+                self.record(&request, ending).await?;
+                self.sign(Sign::Done).await
+            }
             Resolution::NotDone {
                 counts,
                 because,
@@ -434,6 +704,67 @@ impl Pass<'_> {
                 self.record(&request, change).await.map(drop)
             }
         }
+    }
+
+    /// One that ends by itself, by our doing: only reading may follow.
+    pub(super) async fn watch(
+        &self,
+        request: Request,
+        outlook: &Outlook,
+    ) -> Result<(), LedgerError> {
+        if !self.situated(outlook, |situation| situation.may_read()) {
+            return Ok(());
+        }
+        let seen_at = self.witness();
+        let look = match self.party.reader.look(&request.key.id).await {
+            Ok(look) => look,
+            Err(error) => return self.look_failed(&request, error).await,
+        };
+        self.sign(Sign::Read {
+            skew: self.party.reader.clock_skew(),
+        })
+        .await?;
+        let resend_after = self.party.config.resend_after;
+        let (watch, doubt) = decide::watch(&request, &look.observed, &seen_at, resend_after);
+        let mut change = Change::to(&request, self.now());
+        change.doubt = doubt;
+        change.idle_looks = 0;
+        match watch {
+            Watch::Settle { note } => {
+                change.events = freed(&request, &BTreeSet::new());
+                change.events.push(Event::Settled {
+                    as_: Settlement::Canceled,
+                    look: Some(look.clone()),
+                    note,
+                });
+            }
+            Watch::Goes { look_at } => {
+                change.events = freed(&request, &BTreeSet::new());
+                change.wake_at = Some(Some(look_at));
+            }
+            Watch::Undone { because } => {
+                let key = &request.key;
+                tracing::error!(provider = %key.provider, subscription = %key.id, "{key}: {because}");
+                change.events = vec![Event::EndingUndone { because }];
+            }
+            Watch::Hold {
+                reason,
+                detail,
+                next_in,
+            } => {
+                change.events = freed(&request, &BTreeSet::from([reason]));
+                if request.hold_details.get(&reason) == Some(&detail) {
+                    change.idle_looks = request.idle_looks + 1;
+                } else {
+                    let key = &request.key;
+                    tracing::warn!(provider = %key.provider, subscription = %key.id, hold = %reason, "held: {key}: {reason}: {detail}");
+                    change.events.push(Event::Held { reason, detail });
+                }
+                let wait = next_in.unwrap_or_else(|| backoff::hold(change.idle_looks));
+                change.wake_at = Some(Some(change.at + wait));
+            }
+        }
+        self.record_look(&request, change, look).await
     }
 
     /// The process that was sending is gone, or could not journal what came back.
@@ -479,6 +810,22 @@ impl Pass<'_> {
         change.wake_at = Some(Some(change.at + wait.max(again)));
         self.record(request, change).await.map(drop)
     }
+}
+
+/// What is known of one whose window is open.
+struct InWindow {
+    timing: Timing,
+    /// Whether a write may follow.
+    writes: bool,
+}
+
+fn is_due(request: &Request, now: DateTime<Utc>) -> bool {
+    request.due_at.is_some_and(|due_at| due_at <= now)
+}
+
+/// Whether something holds it that no look can end.
+fn sleeps(request: &Request) -> bool {
+    request.standing.holds.iter().any(|it| !it.from_look())
 }
 
 /// Holds that came from a look and that this look does not confirm.

@@ -48,7 +48,7 @@ impl Inbox {
                 Command::Reconcile { provider } => Asked::Tick(provider),
                 Command::Retry { provider, .. } => Asked::Wake(Some(provider)),
                 Command::Pause { provider } | Command::Resume { provider } => Asked::Wake(provider),
-                Command::Trust => Asked::Wake(None),
+                Command::Approve { .. } | Command::Trust => Asked::Wake(None),
             };
             // Nobody listens any more while the daemon stops, and then nothing starts.
             let _ = self.asked.send(asked);
@@ -88,6 +88,17 @@ fn tell(posted: &Posted, moved: u64) {
                 "planned {moved} afresh at {provider}{what}: {reason} ({by})"
             );
         }
+        Command::Approve { plan, .. } if moved == 0 => tracing::warn!(
+            by,
+            reason,
+            "the approval of {plan} by {by} frees nothing: nothing waits under this digest on the same terms"
+        ),
+        Command::Approve { plan, .. } => tracing::info!(
+            by,
+            reason,
+            requests = moved,
+            "approved {moved} under {plan}: {reason} ({by})"
+        ),
         Command::Trust => tracing::warn!(
             by,
             reason,

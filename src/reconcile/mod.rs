@@ -8,3 +8,4 @@ pub mod live;
 pub mod pass;
 pub mod preview;
 pub mod report;
+pub mod story;

@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::model::hold::HoldReason;
 use crate::model::memory::{Pauses, ProviderMemory, Used};
 use crate::model::request::{Request, Witness};
-use crate::model::standing::State;
+use crate::model::standing::{Event, Phase, State};
 use crate::plan::guard::{Gate, Opening, Situation};
 use crate::plan::health::{self, Sign};
 use crate::provider::{Canceller, Reader};
@@ -87,6 +87,7 @@ pub(super) struct Pass<'p> {
     pub tools: &'p Tools,
     pub party: &'p Party,
     pub in_force: &'p InForce,
+    occasion: Occasion,
     memory: Mutex<ProviderMemory>,
     halt: AtomicBool,
     report: Mutex<PassReport>,
@@ -118,11 +119,12 @@ pub async fn pass(
         tools,
         party,
         in_force,
+        occasion,
         memory: Mutex::new(memory),
         halt: AtomicBool::new(false),
         report: Mutex::new(PassReport::default()),
     };
-    let result = pass.run(occasion).await;
+    let result = pass.run().await;
     let report = pass
         .report
         .into_inner()
@@ -139,8 +141,10 @@ pub async fn pass(
 }
 
 impl Pass<'_> {
-    async fn run(&self, occasion: Occasion) -> Result<(), LedgerError> {
+    async fn run(&self) -> Result<(), LedgerError> {
         let began_at = self.now();
+        self.miss_what_is_overdue(began_at).await?;
+        let occasion = self.occasion;
         let mut after = None;
         while !self.halted() {
             self.tools.inbox.apply(self.now()).await?;
@@ -197,13 +201,15 @@ impl Pass<'_> {
         if self.halted() {
             return Ok(());
         }
-        let result = if request.standing.plannable() {
+        let result = if request.standing.phase == Phase::Ending {
+            self.watch(request, outlook).await
+        } else if request.standing.plannable() {
             match self.opening(outlook) {
-                Opening::Closed(gate) => {
+                Opening::Closed(gate) if self.may_write(&request) || !gate.reason.lets_look() => {
                     self.note(|report| report.closed = Some(gate));
                     Ok(())
                 }
-                Opening::Open | Opening::Trial => self.attempt(request, outlook).await,
+                _ => self.attempt(request, outlook).await,
             }
         } else {
             self.read_back(request, outlook).await
@@ -212,6 +218,45 @@ impl Pass<'_> {
             // Somebody changed it meanwhile: the next pass decides anew.
             Err(LedgerError::Moved) => Ok(()),
             other => other,
+        }
+    }
+
+    /// Whether a write may follow a look at it: at a tick, and where it is tried again.
+    pub(super) fn may_write(&self, request: &Request) -> bool {
+        self.occasion == Occasion::Tick || request.standing.phase == Phase::Retrying
+    }
+
+    /// Windows that closed while nobody could act, whatever was in the way.
+    async fn miss_what_is_overdue(&self, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        loop {
+            let name = self.party.config.name.clone();
+            let overdue = self.tools.ledger.overdue(name, now, BATCH).await?;
+            let all = overdue.len();
+            if all == 0 || self.halted() {
+                return Ok(());
+            }
+            let outlook = self.outlook().await?;
+            if outlook.ledger_doubt.is_some() {
+                return Ok(());
+            }
+            let mut moved = 0;
+            for request in overdue {
+                match self.overdue(request, &outlook).await {
+                    Err(LedgerError::Moved) => moved += 1,
+                    other => other?,
+                }
+            }
+            if all < BATCH as usize || moved == all {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether a reading is allowed though nothing may be sent.
+    pub(super) fn may_look(&self, outlook: &Outlook) -> bool {
+        match self.opening(outlook) {
+            Opening::Open | Opening::Trial => true,
+            Opening::Closed(gate) => gate.reason.lets_look(),
         }
     }
 
@@ -239,6 +284,7 @@ impl Pass<'_> {
             provider: &self.party.config,
             limits: &self.in_force.config.limits,
             freezes: &self.in_force.config.freezes,
+            approvals: &self.in_force.config.approvals,
             used: &outlook.used,
         })
     }
@@ -310,21 +356,30 @@ impl Pass<'_> {
         change: Change,
     ) -> Result<Request, LedgerError> {
         let watch = Stopwatch::start();
+        let missed = change
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::WindowMissed { .. }));
         let after = self.tools.ledger.record(change).await?;
+        if missed {
+            self.tools.metrics.window_missed(&self.party.config.name);
+        }
         self.tools
             .metrics
             .ledger_operation("record", watch.elapsed());
         let (was, is) = (before.state(), after.state());
         if was != is && is.finished() {
-            self.settled(&after, is);
+            self.settled(before, &after, is);
         }
         Ok(after)
     }
 
-    fn settled(&self, request: &Request, state: State) {
+    fn settled(&self, before: &Request, request: &Request, state: State) {
         let key = &request.key;
+        // What ended by itself did so at the end of its period, and not by our speed.
         let delay = request
             .due_at
+            .filter(|_| before.standing.phase != Phase::Ending)
             .and_then(|due_at| (self.now() - due_at).to_std().ok());
         self.tools.metrics.settled(&key.provider, state, delay);
         let note = request.note.as_deref().unwrap_or_default();

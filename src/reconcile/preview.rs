@@ -1,28 +1,33 @@
 //! What would happen: the plan of a manifest, in the light of what the ledger remembers and of
 //! what was read. It is built from read halves alone and has no means to send anything.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, Freeze, Subject};
 use crate::desired::Manifest;
-use crate::ledger::{Identity, Ledger, LedgerError, Page};
+use crate::ledger::{Identity, Ledger, LedgerError, Member, Page};
+use crate::model::act::Action;
+use crate::model::approval::{Approved, Approving, Gathering, Waiting, What};
 use crate::model::hold::HoldReason;
-use crate::model::ids::{Key, ProviderName};
+use crate::model::ids::{Key, ProviderName, SubscriptionId};
 use crate::model::memory::{Comparison, Pauses, Used, Verdict};
-use crate::model::observed::Look;
+use crate::model::provider::ProviderKind;
 use crate::model::request::Request;
 use crate::model::standing::{Event, Phase, Settlement, Standing, State};
-use crate::model::terms::{Wanted, short_digest};
+use crate::model::terms::{Wanted, When, WhenMissed};
 use crate::plan::decide::{self, Decision, Rules};
 use crate::plan::due::first_plan;
+use crate::plan::forecast::{Work, cost_of_one, forecast, slack};
 use crate::plan::judge::{Guards, judge};
+use crate::plan::window::{Hours, Way};
 use crate::provider::Reader;
+use crate::schedule;
 
+use super::accept::{self, Shift};
 use super::report::{ItemReport, Standpoint};
 
 /// What is read without being asked for: what is due within this time …
@@ -59,6 +64,8 @@ pub enum Planned {
     InFlight,
     /// Found ended, or nothing to cancel: settled without a write.
     Settle,
+    /// Its window has gone by, and a person is asked.
+    Missed,
     /// Not asked for any more.
     Withdraw,
     /// Finished before; nothing follows.
@@ -70,27 +77,25 @@ pub enum Planned {
 pub struct PlannedItem {
     /// What would happen.
     pub action: Planned,
-    /// What there is to say of it.
-    pub note: Option<String>,
     /// Whether the ledger does not know it on these terms yet.
     pub changed: bool,
+    /// When it acts, as far as schedule, freezes, limits and rate tell; none where something
+    /// holds it, or nobody has read yet when its period ends.
+    pub acts_at: Option<DateTime<Utc>>,
+    /// What is in the way of its deadline, if it cannot be met.
+    pub obstacle: Option<String>,
+    /// How long before its deadline it acts; negative: too late.
+    pub slack_seconds: Option<f64>,
+    /// Paid time that the customer loses, where it is cut off before its period's end.
+    pub lost_seconds: Option<i64>,
+    /// Where access ends, where that is known.
+    pub access_ends: Option<&'static str>,
     /// The item.
     #[serde(flatten)]
     pub item: ItemReport,
 }
 
-/// The digest of what waits for an approval, of one file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Digest {
-    /// The file.
-    pub file: String,
-    /// Over ids and terms: the same in whatever order they stand.
-    pub digest: String,
-    /// How many.
-    pub items: u64,
-}
-
-/// What all of one provider's work takes at its rate limit.
+/// What all of one provider's work takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Effort {
     /// The provider.
@@ -99,8 +104,41 @@ pub struct Effort {
     pub items: u64,
     /// Requests for them.
     pub requests: u64,
+    /// The provider's rate limit, as it was written.
+    pub rate: String,
     /// What these take at the provider's rate limit.
     pub takes_seconds: u64,
+    /// When the last of them acts, limits and freezes included; none: not within the time that
+    /// was looked at.
+    pub done_at: Option<DateTime<Utc>>,
+}
+
+/// One day of a calendar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Day {
+    /// The day, in the file's zone.
+    pub day: NaiveDate,
+    /// The first instant of it.
+    pub begins_at: DateTime<Utc>,
+    /// What acts, in the order of its time.
+    pub acts: Vec<DayAct>,
+    /// Freezes that cover some of it.
+    pub freezes: Vec<String>,
+    /// Periods that end on it, of what was to be ended by then.
+    pub periods_end: u64,
+}
+
+/// One act of a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DayAct {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Where.
+    pub provider: ProviderName,
+    /// Which subscription.
+    pub id: String,
+    /// Which request for it.
+    pub again: u32,
 }
 
 /// A plan.
@@ -115,9 +153,14 @@ pub struct Preview {
     /// How many of each.
     pub summary: BTreeMap<Planned, u64>,
     /// What waits for an approval.
-    pub digests: Vec<Digest>,
+    pub digests: Vec<Waiting>,
+    /// Approvals of the file that would free nothing, one line each.
+    pub warnings: Vec<String>,
     /// What the work takes.
     pub effort: Vec<Effort>,
+    /// The days ahead, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<Vec<Day>>,
     /// The items, grouped by what would happen.
     pub items: Vec<PlannedItem>,
 }
@@ -128,6 +171,8 @@ pub struct Sources<'s> {
     pub manifest: &'s Manifest,
     /// The digest over them.
     pub revision: &'s str,
+    /// Other files, of which only the difference is planned.
+    pub against: Option<&'s Manifest>,
     /// What is remembered, where there is a ledger.
     pub ledger: Option<&'s dyn Ledger>,
     /// Read halves, for the providers whose secrets were found.
@@ -136,6 +181,14 @@ pub struct Sources<'s> {
     pub reading: Reading,
     /// Now.
     pub now: DateTime<Utc>,
+    /// Until when the days ahead are told.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// One item on its way into the plan.
+struct Draft {
+    request: Request,
+    differs: Differs,
 }
 
 /// Makes a plan. `read` is told of each reading.
@@ -148,28 +201,40 @@ pub async fn preview(
 ) -> Result<Preview, LedgerError> {
     let config = Arc::new(sources.manifest.config.clone());
     let standpoint = standpoint(&sources, Arc::clone(&config)).await?;
-    let mut requests = Vec::with_capacity(sources.manifest.wanted.len());
-    for wanted in &sources.manifest.wanted {
-        requests.push(request(&sources, &config, wanted).await?);
-    }
-    let verdict = verdict(&sources, &config, &requests).await?;
-    for (request, differs) in &mut requests {
-        if *differs == Differs::New && verdict.approval.contains(&request.key.provider) {
-            let new: u64 = verdict.counts.new.values().sum();
-            hold(
-                request,
-                HoldReason::Approval,
-                &format!("{new} items would be new in one revision"),
-            );
-        }
-    }
-    look(&sources, &mut requests, read).await;
-    let mut items: Vec<PlannedItem> = requests
+    let before = before(&sources).await?;
+    let shift = Shift {
+        before: before.as_ref(),
+        after: &config,
+        now: sources.now,
+    };
+    let known = known(&sources, &shift).await?;
+    let verdict = verdict(&sources, &shift, &known).await?;
+    let mut drafts: Vec<Draft> = sources
+        .manifest
+        .wanted
         .iter()
-        .map(|(request, differs)| planned(&standpoint, &config, request.clone(), *differs))
+        .zip(known)
+        .map(|(wanted, known)| draft(&sources, &shift, &verdict, wanted, known))
         .collect();
-    items.extend(gone(&sources, &standpoint, &verdict).await?);
-    items.sort_by_key(|item| (item.action, item.item.due_at));
+    let warnings = approve(&sources, &config, &mut drafts).await?;
+    look(&sources, &mut drafts, read).await;
+    let gone = gone(&sources, &verdict).await?;
+    let digests = digests(&drafts, &gone);
+    let mut items: Vec<PlannedItem> = drafts
+        .into_iter()
+        .filter(|draft| sources.against.is_none() || draft.differs != Differs::No)
+        .map(|draft| planned(&standpoint, &config, draft))
+        .collect();
+    let horizon = sources.until.unwrap_or(sources.now + HORIZON);
+    foretell(&standpoint, &config, &mut items, horizon);
+    items.extend(gone.iter().map(|it| withdrawn(&standpoint, it)));
+    items.sort_by_key(|item| {
+        (
+            item.action,
+            item.acts_at.or(item.item.due_at),
+            item.item.due_at,
+        )
+    });
     let mut summary = BTreeMap::new();
     for item in &items {
         *summary.entry(item.action).or_default() += 1;
@@ -179,8 +244,12 @@ pub async fn preview(
         at: sources.now,
         ledger: sources.ledger.is_some(),
         summary,
-        digests: digests(&requests),
+        digests,
+        warnings,
         effort: effort(&config, &items),
+        calendar: sources
+            .until
+            .map(|until| calendar(&config, &items, sources.now, until)),
         items,
     })
 }
@@ -207,12 +276,26 @@ async fn standpoint(sources: &Sources<'_>, config: Arc<Config>) -> Result<Standp
     })
 }
 
+/// How the provider's files were before: what they are compared with, else what is in force.
+async fn before(sources: &Sources<'_>) -> Result<Option<Config>, LedgerError> {
+    if let Some(against) = sources.against {
+        return Ok(Some(against.config.clone()));
+    }
+    let Some(ledger) = sources.ledger else {
+        return Ok(None);
+    };
+    let current = ledger.current().await?;
+    Ok(current
+        .and_then(|revision| super::accept::read_kept(&revision.files).ok())
+        .map(|before| before.config))
+}
+
 /// How an item differs from what is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Differs {
     /// It does not, or it is finished or was sent.
     No,
-    /// On other terms.
+    /// On other terms, or such that it may act earlier or harsher.
     Edited,
     /// Not remembered, or withdrawn and back: acceptance counts it as new.
     New,
@@ -232,37 +315,149 @@ fn remembered(config: &Config, key: &Key) -> Key {
     }
 }
 
-/// The request as it would be after acceptance, and how that changes it.
-async fn request(
+/// What is remembered of each item, in the order of the file.
+async fn known(
     sources: &Sources<'_>,
-    config: &Config,
-    wanted: &Wanted,
-) -> Result<(Request, Differs), LedgerError> {
-    let known = match sources.ledger {
-        Some(ledger) => match ledger.find(remembered(config, &wanted.key)).await? {
-            None => ledger.find(wanted.key.clone()).await?,
-            found => found,
-        },
-        None => None,
-    };
-    let Some(mut known) = known else {
-        return Ok((fresh(sources, config, wanted, None), Differs::New));
-    };
-    known.key = wanted.key.clone();
-    let same = known.terms.digest() == wanted.terms.digest();
-    if known.state().finished() || known.standing.in_doubt() {
-        return Ok((known, Differs::No));
+    shift: &Shift<'_>,
+) -> Result<Vec<Option<Request>>, LedgerError> {
+    let wanted = &sources.manifest.wanted;
+    let mut known = Vec::with_capacity(wanted.len());
+    let against: HashMap<&Key, &Wanted> = sources
+        .against
+        .iter()
+        .flat_map(|manifest| &manifest.wanted)
+        .map(|wanted| (&wanted.key, wanted))
+        .collect();
+    for batch in wanted.chunks(PAGE as usize) {
+        let mut found = match sources.ledger {
+            None => vec![None; batch.len()],
+            Some(ledger) => {
+                let former = batch.iter().map(|it| remembered(shift.after, &it.key));
+                let by_former = ledger.find_many(former.collect()).await?;
+                let by_name = batch.iter().map(|it| it.key.clone()).collect();
+                let by_name = ledger.find_many(by_name).await?;
+                by_former
+                    .into_iter()
+                    .zip(by_name)
+                    .map(|(former, named)| former.or(named))
+                    .collect()
+            }
+        };
+        for (found, wanted) in found.iter_mut().zip(batch) {
+            if let Some(request) = found {
+                request.key = wanted.key.clone();
+            }
+            // What the other files ask for counts as accepted already.
+            if let (None, Some(other), Some(before)) =
+                (&found, against.get(&wanted.key), shift.before)
+            {
+                *found = Some(fresh(sources, before, other, None, BTreeMap::new()));
+            } else if sources.against.is_some() && !against.contains_key(&wanted.key) {
+                found.take_if(|request| !request.state().finished());
+            }
+        }
+        known.extend(found);
     }
-    if same && known.state() != State::Withdrawn {
+    Ok(known)
+}
+
+/// What the guards would say of the revision.
+async fn verdict(
+    sources: &Sources<'_>,
+    shift: &Shift<'_>,
+    known: &[Option<Request>],
+) -> Result<Verdict, LedgerError> {
+    let changes = accept::changes(shift);
+    let mut counts = Comparison::default();
+    for (wanted, known) in sources.manifest.wanted.iter().zip(known) {
+        let name = &wanted.key.provider;
+        let compared = shift.compare(wanted, known.as_ref(), changes.get(name));
+        accept::count(&mut counts, name, known.as_ref(), &compared);
+    }
+    let (open, through) = match (sources.against, sources.ledger) {
+        (Some(against), _) => (open_of(against), BTreeMap::new()),
+        (None, Some(ledger)) => (
+            ledger.open_by_provider().await?,
+            ledger.let_through(sources.now - accept::ROLLING).await?,
+        ),
+        (None, None) => Default::default(),
+    };
+    let guards_of = |config: &Config| Guards::of(&config.limits, &config.providers);
+    let mut guards = vec![guards_of(shift.after)];
+    guards.extend(shift.before.map(guards_of));
+    Ok(judge(&guards, &open, &through, counts))
+}
+
+fn open_of(manifest: &Manifest) -> BTreeMap<ProviderName, u64> {
+    let mut open = BTreeMap::new();
+    for wanted in &manifest.wanted {
+        *open.entry(wanted.key.provider.clone()).or_default() += 1;
+    }
+    open
+}
+
+/// The request as it would be after acceptance, and how that changes it.
+fn draft(
+    sources: &Sources<'_>,
+    shift: &Shift<'_>,
+    verdict: &Verdict,
+    wanted: &Wanted,
+    known: Option<Request>,
+) -> Draft {
+    let unchanged = |request| Draft {
+        request,
+        differs: Differs::No,
+    };
+    let waits = accept::waits(wanted, known.as_ref(), verdict, shift);
+    let Some(mut known) = known else {
+        let request = fresh(sources, shift.after, wanted, None, approval(waits));
+        return Draft {
+            request,
+            differs: Differs::New,
+        };
+    };
+    if known.state().finished() || known.standing.in_doubt() {
+        return unchanged(known);
+    }
+    let withdrawn = known.state() == State::Withdrawn;
+    if known.terms.digest() == wanted.terms.digest() && !withdrawn {
         known.place = wanted.place.clone();
         known.terms = wanted.terms.clone();
-        return Ok((known, Differs::No));
+        let Some(detail) = waits else {
+            return unchanged(known);
+        };
+        hold(&mut known, HoldReason::Approval, &detail);
+        return Draft {
+            request: known,
+            differs: Differs::Edited,
+        };
     }
-    let differs = match known.state() {
-        State::Withdrawn => Differs::New,
-        _ => Differs::Edited,
-    };
-    Ok((fresh(sources, config, wanted, Some(known)), differs))
+    let mut holds = approval(waits);
+    if !withdrawn {
+        // An edit is no approval, and an approval stands with the terms.
+        let stays = known.hold_details.get(&HoldReason::Approval).cloned();
+        let lost = known
+            .standing
+            .approved
+            .is_some()
+            .then(|| "its terms have changed since its approval".to_owned());
+        holds.extend(stays.or(lost).map(|detail| (HoldReason::Approval, detail)));
+    }
+    Draft {
+        differs: if withdrawn {
+            Differs::New
+        } else {
+            Differs::Edited
+        },
+        request: fresh(sources, shift.after, wanted, Some(known), holds),
+    }
+}
+
+fn approval(waits: Option<String>) -> BTreeMap<HoldReason, String> {
+    waits
+        .into_iter()
+        .map(|detail| (HoldReason::Approval, detail))
+        .collect()
 }
 
 /// A request on terms that the ledger does not know yet.
@@ -271,23 +466,14 @@ fn fresh(
     config: &Config,
     wanted: &Wanted,
     known: Option<Request>,
+    mut holds: BTreeMap<HoldReason, String>,
 ) -> Request {
-    let kind = config
+    let provider = config
         .providers
         .get(&wanted.key.provider)
-        .expect("a manifest's items name its providers")
-        .kind();
-    let wait = config.reconcile.wait_after_accept;
-    let plan = first_plan(kind, &wanted.terms, sources.now, wait);
-    let mut holds = plan.holds;
-    match &known {
-        Some(known) if known.state() != State::Withdrawn => {
-            // An edit is no approval.
-            let approval = known.hold_details.get_key_value(&HoldReason::Approval);
-            holds.extend(approval.map(|(reason, detail)| (*reason, detail.clone())));
-        }
-        _ => holds.extend(plan.holds_if_new),
-    }
+        .expect("a manifest's items name its providers");
+    let plan = first_plan(wanted, provider, config, sources.now);
+    holds.extend(plan.holds);
     let accepted = Event::Accepted {
         revision: sources.revision.to_owned(),
         terms: wanted.terms.digest(),
@@ -303,6 +489,9 @@ fn fresh(
             },
             wanted: true,
             holds: holds.keys().copied().collect(),
+            missed: None,
+            late: false,
+            approved: None,
             ..known.standing.clone()
         },
         None => Standing::first(&accepted).expect("acceptance begins a standing"),
@@ -311,14 +500,15 @@ fn fresh(
         row: known.as_ref().map_or(0, |known| known.row),
         version: 0,
         key: wanted.key.clone(),
-        kind,
+        kind: provider.kind(),
         terms: wanted.terms.clone(),
         place: wanted.place.clone(),
         revision: sources.revision.to_owned(),
         standing,
+        not_before: plan.not_before,
         due_at: plan.due_at,
-        deadline_at: None,
-        wake_at: plan.due_at,
+        deadline_at: plan.deadline_at,
+        wake_at: plan.wake_at,
         look: known.and_then(|known| known.look),
         doubt: None,
         held_since: None,
@@ -330,52 +520,82 @@ fn fresh(
     }
 }
 
-/// What the guards would say of the revision.
-async fn verdict(
+/// What the file's approvals would free. Gives those that would free nothing, in words.
+async fn approve(
     sources: &Sources<'_>,
     config: &Config,
-    requests: &[(Request, Differs)],
-) -> Result<Verdict, LedgerError> {
-    let mut counts = Comparison::default();
-    for (request, differs) in requests {
-        let name = &request.key.provider;
-        if *differs == Differs::New {
-            *counts.new.entry(name.clone()).or_default() += 1;
-        } else if !request.state().finished() {
-            *counts.kept.entry(name.clone()).or_default() += 1;
+    drafts: &mut [Draft],
+) -> Result<Vec<String>, LedgerError> {
+    let mut warnings = Vec::new();
+    let here = digests(drafts, &[]);
+    for approving in accept::approving(config, sources.now) {
+        let members = match sources.ledger {
+            Some(ledger) => ledger.members(approving.plan.clone()).await?,
+            None => None,
+        };
+        let outcome = match members {
+            None if here.iter().any(|it| it.digest == approving.plan) => Approved::TooEarly,
+            None => Approved::Unknown,
+            Some(members) => free(&approving, &members, drafts),
+        };
+        let plan = &approving.plan;
+        let until = config.approvals.iter().find(|it| it.plan == *plan);
+        warnings.extend(until.and_then(|approval| accept::useless(approval, &outcome)));
+    }
+    Ok(warnings)
+}
+
+fn free(approving: &Approving, members: &[Member], drafts: &mut [Draft]) -> Approved {
+    let freed_before = members.iter().filter(|member| member.freed).count() as u64;
+    if approving.past && freed_before == 0 {
+        return Approved::Past;
+    }
+    let most = approving.at_most.unwrap_or(u64::MAX);
+    let mut left = most.saturating_sub(freed_before);
+    let mut freed = 0;
+    let mut waiting: HashMap<Key, &mut Draft> = drafts
+        .iter_mut()
+        .filter(|draft| draft.request.standing.holds.contains(&HoldReason::Approval))
+        .map(|draft| (draft.request.key.clone(), draft))
+        .collect();
+    for member in members.iter().filter(|member| !member.freed) {
+        let Some(draft) = waiting.get_mut(&member.key).filter(|_| left > 0) else {
+            continue;
+        };
+        let request = &mut draft.request;
+        if request.terms.digest() == member.terms {
+            request.standing.holds.remove(&HoldReason::Approval);
+            request.hold_details.remove(&HoldReason::Approval);
+            request.standing.approved = Some(approving.plan.clone());
+            left -= 1;
+            freed += 1;
         }
     }
-    let open = match sources.ledger {
-        Some(ledger) => ledger.open_by_provider().await?,
-        None => BTreeMap::new(),
-    };
-    let mut guards = vec![Guards::of(&config.limits, &config.providers)];
-    if let Some(ledger) = sources.ledger
-        && let Some(revision) = ledger.current().await?
-        && let Ok(before) = super::accept::read_kept(&revision.files)
-    {
-        guards.push(Guards::of(&before.config.limits, &before.config.providers));
+    if freed == 0 {
+        Approved::Spent
+    } else {
+        Approved::Freed(freed)
     }
-    Ok(judge(&guards, &open, counts))
 }
 
 /// Reads what is to be read. A reading that fails leaves what was known before.
-async fn look(
-    sources: &Sources<'_>,
-    requests: &mut [(Request, Differs)],
-    read: &(dyn Fn(usize, usize) + Sync),
-) {
+async fn look(sources: &Sources<'_>, drafts: &mut [Draft], read: &(dyn Fn(usize, usize) + Sync)) {
     use futures_util::StreamExt as _;
     let soon = sources.now + READ_AHEAD;
-    let wanted: Vec<usize> = requests
+    let wanted: Vec<usize> = drafts
         .iter()
         .enumerate()
-        .filter(|(_, (request, _))| {
+        .filter(|(_, draft)| {
+            let request = &draft.request;
             let open = request.standing.plannable() || request.standing.in_doubt();
             open && match sources.reading {
                 Reading::Offline => false,
                 Reading::All => true,
-                Reading::Soon => request.due_at.is_some_and(|due_at| due_at <= soon),
+                // A period's end that nobody has read yet may be soon.
+                Reading::Soon => match request.due_at {
+                    Some(due_at) => due_at <= soon,
+                    None => request.look.is_none() && request.wake_at.is_some(),
+                },
             }
         })
         .map(|(index, _)| index)
@@ -387,7 +607,7 @@ async fn look(
         .collect();
     let all = wanted.len();
     let looks = wanted.into_iter().filter_map(|index| {
-        let key = requests[index].0.key.clone();
+        let key = drafts[index].request.key.clone();
         let reader = Arc::clone(sources.readers.get(&key.provider)?);
         Some(async move { (index, reader.look(&key.id).await) })
     });
@@ -397,7 +617,7 @@ async fn look(
     while let Some((index, result)) = looks.next().await {
         done += 1;
         read(done, all);
-        let request = &mut requests[index].0;
+        let request = &mut drafts[index].request;
         match result {
             Ok(look) => {
                 request.look = Some(look);
@@ -415,40 +635,37 @@ fn hold(request: &mut Request, reason: HoldReason, detail: &str) {
     request.hold_details.insert(reason, detail.to_owned());
 }
 
-fn planned(
-    standpoint: &Standpoint,
-    config: &Config,
-    mut request: Request,
-    differs: Differs,
-) -> PlannedItem {
-    let provider = config.providers.get(&request.key.provider);
-    let mut settles = None;
-    let mut note = request.note.take();
-    if request.standing.plannable()
-        && let (Some(provider), Some(Look { observed, .. })) = (provider, request.look.clone())
-    {
-        let rules = Rules {
-            require_expect: &provider.require_expect,
-            payment_plans: provider.payment_plans,
-        };
-        match decide::decide(&request, &observed, rules) {
-            Decision::Act(crate::model::act::Action::ConfirmCancel) => {
-                note = Some("found deactivated: one confirming cancel would be sent".to_owned());
-            }
-            Decision::Act(_) => {}
-            Decision::Settle { as_, note: said } => {
-                settles = Some(as_);
-                note = Some(said);
-            }
-            Decision::Hold(holds) => {
-                for (reason, detail) in holds {
-                    hold(&mut request, reason, &detail);
-                }
-            }
+/// What a reading makes of a request.
+#[derive(Default)]
+struct Found {
+    settles: Option<Settlement>,
+    missed: bool,
+    note: Option<String>,
+}
+
+fn planned(standpoint: &Standpoint, config: &Config, draft: Draft) -> PlannedItem {
+    let Draft {
+        mut request,
+        differs,
+    } = draft;
+    let unread = request.note.take().filter(|_| request.standing.plannable());
+    let found = match (
+        config.providers.get(&request.key.provider),
+        request.look.clone(),
+    ) {
+        (Some(provider), Some(look)) if request.standing.plannable() => {
+            let rules = Rules::of(provider, config);
+            let decision = decide::decide(&request, &look.observed, rules, standpoint.now);
+            take_up(&mut request, decision)
         }
-    }
+        _ => Found::default(),
+    };
     let mut item = standpoint.item(&request);
-    item.note = item.note.or_else(|| note.clone());
+    let said = match found.settles {
+        Some(Settlement::Failed) => found.note.map(|note| format!("would fail: {note}")),
+        _ => found.note,
+    };
+    item.note = item.note.or(said).or(unread);
     // What observe mode alone holds is what would be cancelled.
     let held = item
         .hold
@@ -460,49 +677,213 @@ fn planned(
             Planned::Finished
         }
         State::Sending | State::Unknown | State::Ending => Planned::InFlight,
+        State::Held if request.standing.phase == Phase::Ending => Planned::InFlight,
         State::Withdrawn => Planned::Withdraw,
-        _ if settles.is_some() && !held => Planned::Settle,
+        _ if found.settles.is_some() && !held => Planned::Settle,
+        _ if found.missed && !held => Planned::Missed,
         _ if held => Planned::Held,
         _ if due => Planned::Cancel,
         _ => Planned::Scheduled,
     };
-    if settles == Some(Settlement::Failed) {
-        note = note.map(|note| format!("would fail: {note}"));
-    }
+    let (lost_seconds, access_ends) = (None, access_ends(config, &request));
     PlannedItem {
         action,
-        note,
         changed: differs != Differs::No,
+        acts_at: None,
+        obstacle: None,
+        slack_seconds: None,
+        lost_seconds,
+        access_ends,
         item,
+    }
+}
+
+/// Where access ends, as far as the provider's documents tell.
+fn access_ends(config: &Config, request: &Request) -> Option<&'static str> {
+    let provider = config.providers.get(&request.key.provider)?;
+    let at_period_end = request.terms.when.value == When::EndOfPeriod;
+    match Way::of(request.kind, provider.renewal_off) {
+        way if at_period_end && way.native() => Some("with the period"),
+        _ if request.kind == ProviderKind::Kajabi => Some("with the cancel"),
+        _ => None,
+    }
+}
+
+/// Brings a request to what its reading says of it.
+fn take_up(request: &mut Request, decision: Decision) -> Found {
+    let mut found = Found::default();
+    match decision {
+        Decision::Act(Action::ConfirmCancel) => {
+            let note = "found deactivated: one confirming cancel would be sent";
+            found.note = Some(note.to_owned());
+        }
+        Decision::Act(_) => {}
+        Decision::ActInWindow {
+            due_at,
+            deadline_at,
+            ..
+        } => {
+            request.due_at = Some(due_at);
+            request.deadline_at = deadline_at;
+            if deadline_at.is_none() {
+                found.note = Some(
+                    "its window was missed; late is what `when_missed: now` asks for".to_owned(),
+                );
+            }
+        }
+        Decision::Wait(wait) => {
+            request.due_at = wait.due_at;
+            request.deadline_at = wait.deadline_at;
+            if let Some((reason, detail)) = wait.hold {
+                hold(request, reason, &detail);
+            }
+        }
+        Decision::Missed { closed_at } => miss(request, &mut found, closed_at),
+        Decision::Ending { at } => {
+            found.note = Some(format!(
+                "it ends on {}, by our doing",
+                at.format("%Y-%m-%d")
+            ));
+        }
+        Decision::Settle { as_, note } => {
+            found.settles = Some(as_);
+            found.note = Some(note);
+        }
+        Decision::Hold(holds) => {
+            for (reason, detail) in holds {
+                hold(request, reason, &detail);
+            }
+        }
+    }
+    found
+}
+
+fn miss(request: &mut Request, found: &mut Found, closed_at: DateTime<Utc>) {
+    let closed = closed_at.format("%Y-%m-%d %H:%M UTC");
+    let (what, due_at) = match request.terms.when_missed.value {
+        WhenMissed::NextPeriod => ("it waits for the next period", None),
+        WhenMissed::Ask => ("it would be settled as missed, and a person is asked", None),
+        WhenMissed::Now => ("it is cancelled late, at the next tick", Some(closed_at)),
+    };
+    found.missed = request.terms.when_missed.value == WhenMissed::Ask;
+    found.note = Some(format!("its window closed at {closed}; {what}"));
+    request.due_at = due_at;
+    request.deadline_at = None;
+}
+
+/// How far the days ahead are played through where nobody asks for a day.
+const HORIZON: chrono::Duration = chrono::Duration::days(400);
+
+/// When each item acts, and whether its deadline is met.
+fn foretell(
+    standpoint: &Standpoint,
+    config: &Config,
+    items: &mut [PlannedItem],
+    horizon: DateTime<Utc>,
+) {
+    let ids: Vec<(usize, SubscriptionId, BTreeMap<String, String>)> = items
+        .iter()
+        .enumerate()
+        .filter(|(_, item)| matches!(item.action, Planned::Cancel | Planned::Scheduled))
+        .map(|(index, item)| {
+            let id = SubscriptionId::stored(&item.item.id);
+            (index, id, item.item.labels.clone())
+        })
+        .collect();
+    let mut work = Vec::with_capacity(ids.len());
+    let mut places = Vec::with_capacity(ids.len());
+    for (index, id, labels) in &ids {
+        let item = &items[*index].item;
+        let (Some(due_at), Some(provider)) = (item.due_at, config.providers.get(&item.provider))
+        else {
+            continue;
+        };
+        let subject = Subject {
+            provider: &item.provider,
+            kind: item.kind,
+            id,
+            labels,
+        };
+        let own = config
+            .approvals
+            .iter()
+            .find(|it| item.approved.as_ref() == Some(&it.plan))
+            .and_then(|it| Some((it.plan.as_str(), it.per_day?)));
+        work.push(Work {
+            provider: provider.name.clone(),
+            order: *index as i64,
+            due_at,
+            deadline_at: item.deadline_at,
+            freezes: Hours::of(&provider.schedule, &config.freezes, &subject).freezes,
+            own_limit: own,
+        });
+        places.push(*index);
+    }
+    let foretold = forecast(config, &work, &standpoint.used, standpoint.now, horizon);
+    let slacks: Vec<Option<f64>> = work
+        .iter()
+        .zip(&foretold)
+        .map(|(work, foretold)| slack(work, foretold, horizon))
+        .collect();
+    for ((index, foretold), slack) in places.into_iter().zip(foretold).zip(slacks) {
+        let item = &mut items[index];
+        item.acts_at = foretold.at;
+        item.obstacle = foretold.obstacle.map(|obstacle| obstacle.words());
+        item.slack_seconds = slack;
+        let cut_off = item.access_ends != Some("with the period");
+        item.lost_seconds = item
+            .item
+            .period_end
+            .as_ref()
+            .zip(item.acts_at)
+            .map(|(end, at)| (end.at - at).num_seconds())
+            .filter(|lost| *lost > 0 && cut_off);
     }
 }
 
 /// What a reading found holds only until the next one says otherwise.
 fn look_again(request: &mut Request) {
-    let stays = |reason: HoldReason| {
-        !reason.from_look()
-            || matches!(
-                reason,
-                HoldReason::NoSafeWindow | HoldReason::PeriodEndUnknown
-            )
-    };
-    request.standing.holds.retain(|reason| stays(*reason));
-    request.hold_details.retain(|reason, _| stays(*reason));
+    request.standing.holds.retain(|reason| !reason.from_look());
+    request.hold_details.retain(|reason, _| !reason.from_look());
 }
 
 /// Open requests that the files do not ask for any more.
-async fn gone(
-    sources: &Sources<'_>,
-    standpoint: &Standpoint,
-    verdict: &Verdict,
-) -> Result<Vec<PlannedItem>, LedgerError> {
-    let Some(ledger) = sources.ledger else {
-        return Ok(Vec::new());
-    };
+async fn gone(sources: &Sources<'_>, verdict: &Verdict) -> Result<Vec<Request>, LedgerError> {
     let wanted: HashSet<&Key> = sources.manifest.wanted.iter().map(|it| &it.key).collect();
+    let mut gone = Vec::new();
+    let mut vanishes = |mut request: Request| {
+        if verdict.removal.contains(&request.key.provider) {
+            let detail = "its line would vanish together with many others";
+            hold(&mut request, HoldReason::Removal, detail);
+        }
+        gone.push(request);
+    };
+    if let Some(against) = sources.against {
+        for other in &against.wanted {
+            if wanted.contains(&other.key) {
+                continue;
+            }
+            let known = match sources.ledger {
+                Some(ledger) => ledger.find(other.key.clone()).await?,
+                None => None,
+            };
+            if known
+                .as_ref()
+                .is_none_or(|known| known.standing.plannable())
+            {
+                let config = &against.config;
+                vanishes(
+                    known.unwrap_or_else(|| fresh(sources, config, other, None, BTreeMap::new())),
+                );
+            }
+        }
+        return Ok(gone);
+    }
+    let Some(ledger) = sources.ledger else {
+        return Ok(gone);
+    };
     let config = &sources.manifest.config;
     let renamed: HashSet<Key> = wanted.iter().map(|key| remembered(config, key)).collect();
-    let mut gone = Vec::new();
     let mut after = 0;
     loop {
         let page = Page {
@@ -513,29 +894,12 @@ async fn gone(
         };
         let rows = ledger.page(page).await?;
         let last = rows.len() < PAGE as usize;
-        for mut request in rows {
+        for request in rows {
             after = request.row;
-            if wanted.contains(&request.key) || renamed.contains(&request.key) {
-                continue;
+            let stays = wanted.contains(&request.key) || renamed.contains(&request.key);
+            if !stays && request.standing.plannable() {
+                vanishes(request);
             }
-            let held = verdict.removal.contains(&request.key.provider);
-            if held {
-                hold(
-                    &mut request,
-                    HoldReason::Removal,
-                    "its line would vanish together with many others",
-                );
-            }
-            gone.push(PlannedItem {
-                action: if held {
-                    Planned::Held
-                } else {
-                    Planned::Withdraw
-                },
-                note: None,
-                changed: true,
-                item: standpoint.item(&request),
-            });
         }
         if last {
             return Ok(gone);
@@ -543,26 +907,44 @@ async fn gone(
     }
 }
 
+/// One whose line would be gone.
+fn withdrawn(standpoint: &Standpoint, request: &Request) -> PlannedItem {
+    let held = request.standing.holds.contains(&HoldReason::Removal);
+    PlannedItem {
+        action: if held {
+            Planned::Held
+        } else {
+            Planned::Withdraw
+        },
+        changed: true,
+        acts_at: None,
+        obstacle: None,
+        slack_seconds: None,
+        lost_seconds: None,
+        access_ends: None,
+        item: standpoint.item(request),
+    }
+}
+
 /// One digest per file over what waits for an approval there.
-fn digests(requests: &[(Request, Differs)]) -> Vec<Digest> {
-    let mut waiting: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for (request, _) in requests {
-        if request.standing.holds.contains(&HoldReason::Approval) {
-            let line = format!(
-                "{} {} {}",
-                request.key,
-                request.key.again,
-                request.terms.digest()
-            );
-            waiting.entry(&request.place.file).or_default().insert(line);
+fn digests(drafts: &[Draft], gone: &[Request]) -> Vec<Waiting> {
+    let mut waiting: BTreeMap<(What, &str), Gathering> = BTreeMap::new();
+    let all = drafts.iter().map(|draft| &draft.request).chain(gone);
+    for request in all {
+        for what in What::ALL {
+            if request.standing.holds.contains(&what.hold()) {
+                let group = waiting.entry((what, &request.place.file)).or_default();
+                group.add(&request.key, &request.terms.digest());
+            }
         }
     }
     waiting
         .into_iter()
-        .map(|(file, lines)| Digest {
+        .map(|((what, file), gathering)| Waiting {
             file: file.to_owned(),
-            digest: short_digest(Vec::from_iter(lines.iter().cloned()).join("\n").as_bytes()),
-            items: lines.len() as u64,
+            what,
+            digest: gathering.digest(what),
+            items: gathering.len(),
         })
         .collect()
 }
@@ -572,20 +954,89 @@ fn effort(config: &Config, items: &[PlannedItem]) -> Vec<Effort> {
         .providers
         .values()
         .filter_map(|provider| {
-            let count = items
+            let of_it: Vec<&PlannedItem> = items
                 .iter()
                 .filter(|item| item.item.provider == provider.name)
                 .filter(|item| matches!(item.action, Planned::Cancel | Planned::Scheduled))
-                .count() as u64;
+                .collect();
+            let count = of_it.len() as u64;
             let requests = count * u64::from(provider.kind().capabilities().requests_per_item());
-            let one: Duration = provider.rate_limit.per / provider.rate_limit.requests.max(1);
-            let takes = one.as_secs_f64() * requests as f64;
+            let takes = cost_of_one(provider).as_seconds_f64() * count as f64;
+            let all_act = of_it.iter().all(|item| item.acts_at.is_some());
             (count > 0).then(|| Effort {
                 provider: provider.name.clone(),
                 items: count,
                 requests,
+                rate: provider.rate_limit.to_string(),
                 takes_seconds: takes.ceil() as u64,
+                done_at: of_it
+                    .iter()
+                    .filter_map(|item| item.acts_at)
+                    .max()
+                    .filter(|_| all_act),
             })
         })
         .collect()
+}
+
+/// The days from now until an instant, in the file's zone, each with what acts on it.
+fn calendar(
+    config: &Config,
+    items: &[PlannedItem],
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Vec<Day> {
+    let zone = config.reconcile.timezone;
+    let day_of = |at: DateTime<Utc>| at.with_timezone(&zone).date_naive();
+    let mut days: BTreeMap<NaiveDate, Day> = BTreeMap::new();
+    let mut day = day_of(now);
+    while day <= day_of(until) {
+        let begins_at = schedule::day_begins(day, zone);
+        let Some(after) = day.succ_opt() else { break };
+        let ends_at = schedule::day_begins(after, zone);
+        let entry = Day {
+            day,
+            begins_at,
+            acts: Vec::new(),
+            freezes: config
+                .freezes
+                .iter()
+                .filter(|freeze| covers(freeze, begins_at, ends_at))
+                .map(|freeze| freeze.name.clone())
+                .collect(),
+            periods_end: 0,
+        };
+        days.insert(day, entry);
+        day = after;
+    }
+    for planned in items {
+        let item = &planned.item;
+        if let Some(at) = planned.acts_at
+            && let Some(day) = days.get_mut(&day_of(at))
+        {
+            day.acts.push(DayAct {
+                at,
+                provider: item.provider.clone(),
+                id: item.id.clone(),
+                again: item.again,
+            });
+        }
+        let open = !matches!(planned.action, Planned::Finished | Planned::Withdraw);
+        if let Some(end) = item.period_end.as_ref().filter(|_| open)
+            && let Some(day) = days.get_mut(&day_of(end.at))
+        {
+            day.periods_end += 1;
+        }
+    }
+    let mut days: Vec<Day> = days.into_values().collect();
+    for day in &mut days {
+        day.acts
+            .sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
+    }
+    days
+}
+
+/// Whether a freeze covers some of a span.
+fn covers(freeze: &Freeze, from: DateTime<Utc>, until: DateTime<Utc>) -> bool {
+    freeze.holds_until(from).is_some() || freeze.next_begin(from).is_some_and(|at| at < until)
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::config::{Config, Mode, ProviderConfig};
+use crate::config::{Config, Mode, ProviderConfig, Subject};
 use crate::ledger::{Head, Identity, Ledger, LedgerError, Page, Recorded, Tally};
 use crate::model::hold::HoldReason;
 use crate::model::ids::{Key, ProviderName};
@@ -20,7 +20,15 @@ use crate::model::provider::ProviderKind;
 use crate::model::request::Request;
 use crate::model::standing::{Phase, State};
 use crate::model::terms::{Sourced, Terms, Unused, When};
-use crate::plan::guard::{Gate, Situation};
+use crate::plan::forecast::{self, Work, forecast};
+use crate::plan::guard::{self, Gate, Situation};
+use crate::plan::window::Hours;
+
+/// The earliest deadlines of one provider that are played through for its slack.
+const MOST_DEADLINES: u32 = 1_000;
+
+/// How far ahead they are.
+const SLACK_HORIZON: chrono::Duration = chrono::Duration::days(60);
 
 /// Everything that decides what people are told, at one moment.
 #[derive(Clone, Debug)]
@@ -92,6 +100,7 @@ impl Standpoint {
             provider,
             limits: &self.config.limits,
             freezes: &self.config.freezes,
+            approvals: &self.config.approvals,
             used: &self.used,
         })
     }
@@ -147,6 +156,7 @@ impl Standpoint {
         };
         let mut gates = situation.gates();
         gates.extend(situation.frozen(request));
+        gates.extend(situation.limited(request));
         // It would be cancelled now, says observe mode: only a reading can know that.
         gates.retain(|it| it.reason != HoldReason::ObserveMode || request.look.is_some());
         gates
@@ -175,6 +185,8 @@ impl Standpoint {
             state,
             hold: hold_report(request, &holds),
             when: request.terms.when_text.clone(),
+            labels: request.terms.labels.clone(),
+            approved: request.standing.approved.clone(),
             due_at: request.due_at,
             deadline_at: request.deadline_at,
             next_at: self.next_at(request),
@@ -251,6 +263,53 @@ impl Standpoint {
         counts
     }
 
+    /// By provider: how many seconds before its deadline the item with the least room can be
+    /// cancelled. Of each provider the earliest deadlines are played through.
+    pub async fn slack(
+        &self,
+        ledger: &dyn Ledger,
+    ) -> Result<BTreeMap<ProviderName, f64>, LedgerError> {
+        let mut requests = Vec::new();
+        for name in self.config.providers.keys() {
+            let far = DateTime::<Utc>::MAX_UTC;
+            let first = ledger.overdue(name.clone(), far, MOST_DEADLINES).await?;
+            requests.extend(first);
+        }
+        let until = self.now + SLACK_HORIZON;
+        let work: Vec<Work<'_>> = requests
+            .iter()
+            .filter_map(|request| self.work(request))
+            .collect();
+        let foretold = forecast(&self.config, &work, &self.used, self.now, until);
+        let mut least: BTreeMap<ProviderName, f64> = BTreeMap::new();
+        for (work, foretold) in work.iter().zip(&foretold) {
+            if let Some(slack) = forecast::slack(work, foretold, until) {
+                let so_far = least.entry(work.provider.clone()).or_insert(slack);
+                *so_far = so_far.min(slack);
+            }
+        }
+        Ok(least)
+    }
+
+    /// A request as the days ahead are played through with.
+    fn work<'w>(&'w self, request: &'w Request) -> Option<Work<'w>> {
+        let provider = self.config.providers.get(&request.key.provider)?;
+        let subject = Subject {
+            provider: &request.key.provider,
+            kind: request.kind,
+            id: &request.key.id,
+            labels: &request.terms.labels,
+        };
+        Some(Work {
+            provider: provider.name.clone(),
+            order: request.row,
+            due_at: request.due_at?,
+            deadline_at: request.deadline_at,
+            freezes: Hours::of(&provider.schedule, &self.config.freezes, &subject).freezes,
+            own_limit: guard::own_limit(request, &self.config.approvals),
+        })
+    }
+
     /// The whole picture.
     pub async fn status(&self, ledger: &dyn Ledger) -> Result<StatusReport, LedgerError> {
         let tally = ledger.tally(self.now).await?;
@@ -282,14 +341,10 @@ impl Standpoint {
 
     fn limits(&self) -> Vec<LimitReport> {
         let limits = &self.config.limits;
-        let report = |limit, used: &BTreeMap<ProviderName, u64>, most| LimitReport {
-            limit,
-            used: used.values().sum(),
-            most,
-        };
+        let report = |limit, used, most| LimitReport { limit, used, most };
         vec![
-            report("per_hour", &self.used.hour, limits.per_hour),
-            report("per_day", &self.used.day, limits.per_day),
+            report("per_hour", self.used.common_hour, limits.per_hour),
+            report("per_day", self.used.common_day, limits.per_day),
         ]
     }
 
@@ -545,6 +600,11 @@ pub struct ItemReport {
     pub hold: Option<HoldReport>,
     /// `when` as it was written.
     pub when: String,
+    /// Its labels, which `terms` tells with where they came from.
+    #[serde(skip)]
+    pub labels: BTreeMap<String, String>,
+    /// The plan with which it was approved.
+    pub approved: Option<String>,
     /// When it may act.
     pub due_at: Option<DateTime<Utc>>,
     /// Until when it can still be done in time.

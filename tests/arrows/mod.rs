@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("desired", &["model", "yaml", "schedule", "config"]),
     ("ledger", &["model"]),
     ("metrics", &["model"]),
-    ("plan", &["model", "desired", "config"]),
+    ("plan", &["model", "desired", "config", "schedule"]),
     ("provider", &["model", "ledger::intent", "config", "clock"]),
     (
         "reconcile",

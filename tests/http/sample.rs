@@ -101,6 +101,7 @@ impl Shelf {
             },
             revision: "9c1f66a2d0b34e7c8a5e1b2c3d4e5f60".to_owned(),
             standing: Standing::first(&accepted).unwrap(),
+            not_before: at(-60),
             due_at: Some(at(-60)),
             deadline_at: None,
             wake_at: Some(at(-60)),

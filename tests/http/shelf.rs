@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use lapsed::ledger::intent::Intent;
 use lapsed::ledger::*;
+use lapsed::model::approval::{Approved, Waiting};
 use lapsed::model::ids::{Key, ProviderName, SubscriptionId};
-use lapsed::model::memory::{Comparison, Pauses, ProviderMemory, Used, Verdict};
+use lapsed::model::memory::{Pauses, ProviderMemory, Used, Verdict};
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::request::Request;
 use lapsed::model::standing::State;
@@ -99,8 +100,29 @@ impl Ledger for Shelf {
     fn accepting(&self) -> Reply<'_, Option<Revision>> {
         self.never()
     }
-    fn compare(&self, _: Vec<Incoming>) -> Reply<'_, Comparison> {
+    fn find_many(&self, _: Vec<Key>) -> Reply<'_, Vec<Option<Request>>> {
         self.never()
+    }
+    fn let_through(&self, _: DateTime<Utc>) -> Reply<'_, BTreeMap<ProviderName, u64>> {
+        self.never()
+    }
+    fn waiting(&self) -> Reply<'_, Vec<Waiting>> {
+        self.give(Vec::new())
+    }
+    fn members(&self, _: String) -> Reply<'_, Option<Vec<Member>>> {
+        self.never()
+    }
+    fn overdue(
+        &self,
+        provider: ProviderName,
+        before: DateTime<Utc>,
+        _: u32,
+    ) -> Reply<'_, Vec<Request>> {
+        let requests = self.requests.lock().unwrap();
+        let found = requests.iter().filter(|it| {
+            it.key.provider == provider && it.deadline_at.is_some_and(|at| at < before)
+        });
+        self.give(found.cloned().collect())
     }
     fn open_by_provider(&self) -> Reply<'_, BTreeMap<ProviderName, u64>> {
         self.never()
@@ -111,7 +133,7 @@ impl Ledger for Shelf {
     fn take_in(&self, _: i64, _: Vec<Incoming>, _: DateTime<Utc>) -> Reply<'_, ()> {
         self.never()
     }
-    fn finish_revision(&self, _: i64, _: Gone, _: DateTime<Utc>) -> Reply<'_, ()> {
+    fn finish_revision(&self, _: i64, _: Close, _: DateTime<Utc>) -> Reply<'_, Vec<Approved>> {
         self.never()
     }
     fn rename_provider(&self, _: ProviderName, _: ProviderName) -> Reply<'_, u64> {
@@ -202,6 +224,9 @@ impl Ledger for Shelf {
         self.give(Used {
             hour: two(),
             day: two(),
+            common_hour: 2,
+            common_day: 2,
+            plans: BTreeMap::new(),
         })
     }
     fn events(&self, query: EventQuery) -> Reply<'_, Vec<Recorded>> {

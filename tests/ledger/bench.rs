@@ -10,13 +10,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use lapsed::ledger::intent::Intent;
 use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
 use lapsed::ledger::{
-    Change, Claim, Command, EventQuery, Gone, Incoming, Intended, KeptFile, Lane, Ledger,
+    Change, Claim, Close, Command, EventQuery, Incoming, Intended, KeptFile, Lane, Ledger,
     NewRevision, NotIntended, Page, Posted, Recorded,
 };
 use lapsed::model::act::{Action, Answer};
 use lapsed::model::hold::HoldReason;
 use lapsed::model::ids::{Key, ProviderName, SubscriptionId};
-use lapsed::model::memory::{Assumed, Cap, Verdict};
+use lapsed::model::memory::{Assumed, Cap, CapOf, Verdict};
 use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::request::{Request, Witness};
@@ -136,10 +136,11 @@ impl Bench {
     pub async fn accept_holding(&self, items: &[Incoming], held_at: &[ProviderName]) -> i64 {
         let number = self.begin_revision(revision("text")).await.unwrap();
         self.take_in(number, items.to_vec(), at(0)).await.unwrap();
-        let gone = Gone {
+        let close = Close {
             held_at: held_at.to_vec(),
+            approvals: Vec::new(),
         };
-        self.finish_revision(number, gone, at(0)).await.unwrap();
+        self.finish_revision(number, close, at(0)).await.unwrap();
         number
     }
 
@@ -330,7 +331,9 @@ pub fn item_at(name: &str, text: &str) -> Incoming {
         kind: ProviderKind::Revere,
         due_at: Some(at(0)),
         wake_at: Some(at(0)),
-        holds_if_new: BTreeMap::new(),
+        not_before: at(0),
+        deadline_at: None,
+        waits: None,
         holds: BTreeMap::new(),
     }
 }
@@ -348,7 +351,7 @@ pub fn due(mut item: Incoming, seconds: i64) -> Incoming {
 }
 
 pub fn awaiting_approval(mut item: Incoming) -> Incoming {
-    item.holds_if_new = BTreeMap::from([(HoldReason::Approval, "many are new".to_owned())]);
+    item.waits = Some("many are new".to_owned());
     item
 }
 
@@ -470,7 +473,7 @@ pub fn resume(name: Option<&str>) -> Command {
 
 pub fn per(over: Duration, most: u64) -> Cap {
     Cap {
-        provider: None,
+        of: CapOf::All,
         over,
         most,
     }

@@ -269,7 +269,7 @@ async fn the_limit_of_one_provider_counts_its_own_writes_alone(bench: Bench) {
     let b = bench.request("b").await;
     let of = |name: &str, most: u64| {
         let mut cap = per(HOUR, most);
-        cap.provider = Some(provider(name));
+        cap.of = lapsed::model::memory::CapOf::Provider(provider(name));
         cap
     };
     assert!(bench.try_send(&b, 1, &[of("p", 1)]).await.is_err());

@@ -1,6 +1,6 @@
 //! Accepting a revision: by difference, in two phases, once.
 
-use lapsed::ledger::{Gone, Incoming, KeptFile, Lane, NewRevision};
+use lapsed::ledger::{Close, Incoming, KeptFile, Lane, NewRevision};
 use lapsed::model::hold::HoldReason;
 use lapsed::model::memory::Verdict;
 use lapsed::model::provider::ProviderKind;
@@ -32,7 +32,6 @@ facts! {
     again_two_is_a_request_of_its_own,
     what_vanishes_at_a_guarded_provider_is_held_as_removal_and_elsewhere_withdrawn,
     what_is_held_as_removal_goes_on_when_its_line_is_back,
-    a_comparison_counts_new_changed_same_and_finished_and_changes_nothing,
     what_is_held_as_removal_is_not_open,
     a_renamed_provider_keeps_its_requests_memory_pauses_and_limits,
 }
@@ -167,7 +166,7 @@ async fn while_a_revision_is_being_accepted_no_pass_takes_a_row_and_no_intent_is
     assert_eq!(refused.unwrap_err(), lapsed::ledger::NotIntended::Changed);
     bench.take_in(number, vec![item("a")], at(1)).await.unwrap();
     bench
-        .finish_revision(number, Gone::default(), at(1))
+        .finish_revision(number, Close::default(), at(1))
         .await
         .unwrap();
     assert_eq!(bench.claimed(claim(Lane::Tick, 1)).await, ["a"]);
@@ -181,7 +180,7 @@ async fn a_revision_begun_anew_replaces_the_one_that_was_not_finished(bench: Ben
     assert!(second > first);
     bench.take_in(second, vec![item("a")], at(0)).await.unwrap();
     bench
-        .finish_revision(second, Gone::default(), at(0))
+        .finish_revision(second, Close::default(), at(0))
         .await
         .unwrap();
     assert_eq!(bench.current().await.unwrap().unwrap().digest, "whole");
@@ -207,7 +206,7 @@ async fn a_batch_that_is_taken_in_twice_counts_once(bench: Bench) {
         bench.take_in(number, items, at(0)).await.unwrap();
     }
     bench
-        .finish_revision(number, Gone::default(), at(0))
+        .finish_revision(number, Close::default(), at(0))
         .await
         .unwrap();
     assert_eq!(bench.all().await.len(), 2);
@@ -398,25 +397,6 @@ async fn what_is_held_as_removal_goes_on_when_its_line_is_back(bench: Bench) {
     assert_eq!(bench.kinds("a").await, ["accepted", "held", "freed"]);
 }
 
-async fn a_comparison_counts_new_changed_same_and_finished_and_changes_nothing(bench: Bench) {
-    let all: Vec<Incoming> = ["a", "b", "c", "d"].map(item).to_vec();
-    bench.accept(&all).await;
-    bench.cancel("a", 1).await;
-    bench.accept(&all[..3]).await;
-    let before = bench.record_so_far().await;
-    let mut items = all.clone();
-    items[1] = changed(items[1].clone());
-    items.push(item_at("q", "e"));
-    let comparison = bench.compare(items).await.unwrap();
-    assert_eq!(comparison.finished, 1, "a");
-    assert_eq!(comparison.changed, 1, "b");
-    assert_eq!(comparison.same, 1, "c");
-    assert_eq!(comparison.new[&provider("p")], 1, "d, withdrawn and back");
-    assert_eq!(comparison.new[&provider("q")], 1, "e");
-    assert_eq!(comparison.kept[&provider("p")], 2, "b and c");
-    assert_eq!(bench.record_so_far().await, before);
-}
-
 async fn what_is_held_as_removal_is_not_open(bench: Bench) {
     let items = [item("a"), item("b"), item("c"), item_at("q", "d")];
     bench.accept(&items).await;
@@ -459,7 +439,7 @@ async fn a_renamed_provider_keeps_its_requests_memory_pauses_and_limits(mut benc
     bench.happens(&b, 5, &[answered(&b, lost())]).await;
     let c = find("c").await.unwrap().unwrap();
     let mut cap = per(HOUR, 2);
-    cap.provider = Some(provider("new"));
+    cap.of = lapsed::model::memory::CapOf::Provider(provider("new"));
     assert!(bench.try_send(&c, 6, &[cap]).await.is_err());
     assert!(bench.try_send(&c, 6, &[per(HOUR, 3)]).await.is_ok());
     bench.verified().await;

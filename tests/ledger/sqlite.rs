@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
-use lapsed::ledger::{Change, Command, Gone, Lane, Ledger, LedgerError, Posted, Verification};
+use lapsed::ledger::{Change, Close, Command, Lane, Ledger, LedgerError, Posted, Verification};
 use lapsed::model::hold::HoldReason;
 use lapsed::model::standing::State;
 use rusqlite::Connection;
@@ -110,7 +110,7 @@ async fn a_newer_schema_is_refused_with_both_numbers_and_left_as_it_is() {
                 newer,
                 LedgerError::Newer {
                     found: 99,
-                    known: 1,
+                    known: 2,
                     ..
                 }
             ),
@@ -480,7 +480,7 @@ async fn a_guest_writes_nothing_but_to_the_inbox() {
         guest.begin_revision(revision("next")).await.err(),
         guest.take_in(number, vec![item("d")], at(9)).await.err(),
         guest
-            .finish_revision(number, Gone::default(), at(9))
+            .finish_revision(number, Close::default(), at(9))
             .await
             .err(),
         guest.rename_provider(p(), provider("q")).await.err(),

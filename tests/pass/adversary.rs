@@ -244,19 +244,17 @@ async fn the_plan_holds_no_edit_for_an_approval_that_acceptance_does_not_ask_for
     world.add("a", "when: 2027-06-01");
     world.accept().await;
     world.remove("a");
-    world.add("a", "when: now");
+    world.add("a", "when: 2027-07-01");
     for id in ["b", "c", "d"] {
         world.lives(id);
         world.add(id, "when: now");
     }
-    let planned = world.planned("a").await;
+    let planned = [world.planned("a").await, world.planned("b").await];
     world.accept().await;
     world.tick().await;
-    let happened = world.state("a").await.0;
-    assert_eq!(
-        (planned == Planned::Held, happened == State::Held),
-        (false, false)
-    );
+    let happened = [world.state("a").await.0, world.state("b").await.0];
+    assert_eq!(planned, [Planned::Scheduled, Planned::Held]);
+    assert_eq!(happened, [State::Scheduled, State::Held]);
 }
 
 #[tokio::test]

@@ -222,7 +222,6 @@ async fn many(world: &mut World, ids: std::ops::Range<u32>, terms: &str) {
 }
 
 #[tokio::test]
-#[ignore = "approval counts what is new in one revision only"]
 async fn items_that_become_earlier_all_at_once_wait_for_an_approval() {
     let mut world = World::new();
     many(&mut world, 0..75, "when: 2027-06-01").await;
@@ -236,7 +235,6 @@ async fn items_that_become_earlier_all_at_once_wait_for_an_approval() {
 }
 
 #[tokio::test]
-#[ignore = "approval counts what is new in one revision only"]
 async fn new_items_count_over_a_rolling_day() {
     let mut world = World::new();
     many(&mut world, 0..75, "when: now").await;
@@ -247,7 +245,6 @@ async fn new_items_count_over_a_rolling_day() {
 }
 
 #[tokio::test]
-#[ignore = "approval counts what is new in one revision only"]
 async fn a_provider_turned_to_enforce_counts_as_so_many_new_items() {
     let mut world = World::new().observing();
     many(&mut world, 0..75, "when: now").await;

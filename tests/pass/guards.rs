@@ -252,17 +252,6 @@ async fn everything_removed_by_mistake_is_held_and_comes_back_as_it_was() {
 }
 
 #[tokio::test]
-async fn an_end_of_period_is_held_and_never_falls_back_to_now() {
-    let mut world = World::new();
-    world.lives("a");
-    world.add("a", "when: end_of_period");
-    world.accept().await;
-    world.later(HOUR * 24 * 40).tick().await;
-    assert_eq!(world.calls(), []);
-    assert_eq!(world.state("a").await, held("no_safe_window"));
-}
-
-#[tokio::test]
 async fn a_revision_in_force_is_what_a_permit_rests_on() {
     let mut world = World::new().wants("a");
     world.accept().await;

@@ -12,9 +12,11 @@ use lapsed::provider::LookError;
 use self::world::{Call, Mood, RESEND_AFTER, World, name};
 
 mod adversary;
+mod approvals;
 mod edits;
 mod guards;
 mod holds;
+mod windows;
 pub mod world;
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -16,7 +16,7 @@ use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
 use lapsed::ledger::{Command, Incoming, KeptFile, Ledger, NewRevision, Posted};
 use lapsed::metrics::Metrics;
 use lapsed::model::act::{Action, Answer};
-use lapsed::model::hold::HoldReason;
+use lapsed::model::approval::Approved;
 use lapsed::model::ids::{ProviderName, SubscriptionId};
 use lapsed::model::memory::{Comparison, Verdict};
 use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
@@ -78,11 +78,14 @@ struct Inner {
     moods: BTreeMap<String, VecDeque<Mood>>,
     calls: Vec<Call>,
     look_errors: VecDeque<LookError>,
-    later: Vec<String>,
+    later: Vec<(String, Action)>,
     not_ours: BTreeMap<String, String>,
     account: Option<Result<String, LookError>>,
     poisoned: BTreeMap<String, LookError>,
     accounts_asked: u32,
+    /// How long each period of one that renews is, and how often it was charged for one.
+    renews: BTreeMap<String, chrono::Duration>,
+    charged: BTreeMap<String, u32>,
     skew: Option<i64>,
     clock: Option<Arc<ManualClock>>,
     /// Rung when the next write has arrived, and when it may be answered.
@@ -96,7 +99,31 @@ impl Provider {
 }
 
 impl Inner {
-    fn observed(&self, id: &str) -> Observed {
+    /// What time does to a subscription: one that is not renewed ends, all others are charged
+    /// for the next period.
+    fn time_goes_by(&mut self, id: &str) {
+        let now = self.clock.as_ref().unwrap().now();
+        let Some(subscription) = self.subscriptions.get_mut(id) else {
+            return;
+        };
+        match subscription.life {
+            Life::Ending { at } if at <= now => subscription.life = Life::Ended { at: Some(at) },
+            Life::Active => {
+                let period = self.renews.get(id).copied();
+                while let (Some(end), Some(period)) = (subscription.period_end, period) {
+                    if end > now {
+                        break;
+                    }
+                    subscription.period_end = Some(end + period);
+                    *self.charged.entry(id.to_owned()).or_default() += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn observed(&mut self, id: &str) -> Observed {
+        self.time_goes_by(id);
         if let Some(why) = self.not_ours.get(id) {
             return Observed::NotOurs { why: why.clone() };
         }
@@ -105,10 +132,14 @@ impl Inner {
             .map_or(Observed::NotFound, |found| Observed::Found(found.clone()))
     }
 
-    fn take_effect(&mut self, id: &str) {
+    fn take_effect(&mut self, id: &str, action: &Action) {
+        self.time_goes_by(id);
         let now = self.clock.as_ref().unwrap().now();
         if let Some(subscription) = self.subscriptions.get_mut(id) {
-            subscription.life = Life::Ended { at: Some(now) };
+            subscription.life = match (action, subscription.period_end) {
+                (Action::TurnOffRenewal, Some(at)) => Life::Ending { at },
+                _ => Life::Ended { at: Some(now) },
+            };
             *self.effective.entry(id.to_owned()).or_default() += 1;
         }
     }
@@ -121,22 +152,22 @@ impl Inner {
         };
         match mood.unwrap_or(Mood::Works) {
             Mood::Works => {
-                self.take_effect(id);
+                self.take_effect(id, action);
                 Answer::Accepted
             }
             Mood::DoesItSilently => {
-                self.take_effect(id);
+                self.take_effect(id, action);
                 lost()
             }
             Mood::LosesIt => lost(),
             Mood::DoesItLater => {
-                self.later.push(id.to_owned());
+                self.later.push((id.to_owned(), action.clone()));
                 lost()
             }
             Mood::Lies => Answer::Accepted,
             Mood::Says(answer) => answer,
             Mood::DoesItAndSays(answer) => {
-                self.take_effect(id);
+                self.take_effect(id, action);
                 answer
             }
         }
@@ -219,9 +250,12 @@ pub struct World {
     head: String,
     provider_says: String,
     mode: &'static str,
+    wait_after_accept: &'static str,
     lines: Vec<String>,
     revisions: u32,
     verdict: Verdict,
+    /// What became of the approvals of the last accepted file.
+    pub approvals: Vec<Approved>,
 }
 
 impl World {
@@ -249,9 +283,11 @@ impl World {
             head: String::new(),
             provider_says: String::new(),
             mode: "enforce",
+            wait_after_accept: "0s",
             lines: Vec::new(),
             revisions: 0,
             verdict: Verdict::default(),
+            approvals: Vec::new(),
         }
     }
 
@@ -260,6 +296,56 @@ impl World {
         self.head.push_str(head);
         self.head.push('\n');
         self
+    }
+
+    /// What the file says beside the providers and the items, from the next revision on.
+    pub fn says(mut self, head: &str) -> Self {
+        self.head = format!("{head}\n");
+        self
+    }
+
+    /// An item on which a policy decides everything.
+    pub fn add_bare(&mut self, id: &str) {
+        self.lines
+            .push(format!("  - {{id: {id}, provider: {}}}", self.named));
+    }
+
+    /// Another text in the line of one item.
+    pub fn edit_line(&mut self, id: &str, from: &str, to: &str) {
+        let begins = format!("  - {{id: {id},");
+        for line in self.lines.iter_mut().filter(|it| it.starts_with(&begins)) {
+            *line = line.replace(from, to);
+        }
+    }
+
+    pub async fn approve(&self, plan: &str, at_most: Option<u64>) {
+        let plan = plan.to_owned();
+        self.command(Command::Approve { plan, at_most }).await;
+    }
+
+    /// A revision's text and verdict are stored, and the process dies before an item is taken in.
+    pub async fn begin_to_accept(&mut self) {
+        let current = self.ledger.current().await.unwrap().unwrap();
+        let before = accept::read_kept(&current.files).unwrap().config;
+        let proposal = self.proposal("cut short");
+        let sooner = self.lines.len() as u64;
+        let verdict = Verdict {
+            approval: vec![self.name()],
+            counts: Comparison {
+                sooner: BTreeMap::from([(self.name(), sooner)]),
+                ..Comparison::default()
+            },
+            ..Verdict::default()
+        };
+        assert_ne!(before.mode, proposal.manifest.config.mode);
+        let begun = NewRevision {
+            digest: proposal.digest,
+            commit: None,
+            files: proposal.files,
+            verdict,
+            at: self.now(),
+        };
+        self.ledger.begin_revision(begun).await.unwrap();
     }
 
     /// More of what the file says of the provider.
@@ -272,6 +358,22 @@ impl World {
     pub fn observing(mut self) -> Self {
         self.mode = "observe";
         self
+    }
+
+    pub fn wait_after_accept(&mut self, wait: &'static str) {
+        self.wait_after_accept = wait;
+    }
+
+    /// A person approves everything that waits.
+    pub async fn approve_all(&self) {
+        for waiting in self.ledger.waiting().await.unwrap() {
+            let plan = waiting.digest;
+            self.command(Command::Approve {
+                plan,
+                at_most: None,
+            })
+            .await;
+        }
     }
 
     pub fn set_mode(&mut self, mode: &'static str) {
@@ -377,6 +479,25 @@ impl World {
         });
     }
 
+    /// Its running period ends then, and another of the same length follows.
+    pub fn renews(&self, id: &str, ends: &str, every_days: i64) {
+        let ends = ends.parse().unwrap();
+        self.edit(id, |it| it.period_end = Some(ends));
+        let id = SubscriptionId::parse(self.kind, id).unwrap();
+        let period = chrono::Duration::days(every_days);
+        self.provider
+            .with(|it| it.renews.insert(id.to_string(), period));
+    }
+
+    /// How often it was charged for another period.
+    pub fn charged(&self, id: &str) -> u32 {
+        let id = SubscriptionId::parse(self.kind, id).unwrap();
+        self.provider.with(|it| {
+            it.time_goes_by(id.as_str());
+            it.charged.get(id.as_str()).copied().unwrap_or(0)
+        })
+    }
+
     pub fn mood(self, id: &str, moods: impl IntoIterator<Item = Mood>) -> Self {
         let id = SubscriptionId::parse(self.kind, id).unwrap();
         self.provider
@@ -415,8 +536,8 @@ impl World {
     /// What was delayed over there takes effect.
     pub fn late_effects_happen(&self) {
         self.provider.with(|it| {
-            for id in std::mem::take(&mut it.later) {
-                it.take_effect(&id);
+            for (id, action) in std::mem::take(&mut it.later) {
+                it.take_effect(&id, &action);
             }
         });
     }
@@ -433,8 +554,13 @@ impl World {
             format!("\n{}", self.lines.join("\n"))
         };
         format!(
-            "version: 1\nmode: {}\nreconcile: {{schedule: \"* * * * *\", timezone: UTC}}\nproviders:\n  {}: {{type: {}, {auth}{}}}\n{}cancellations:{items}\n...\n",
-            self.mode, self.named, self.kind, self.provider_says, self.head
+            "version: 1\nmode: {}\nreconcile: {{schedule: \"* * * * *\", timezone: UTC, wait_after_accept: {}}}\nproviders:\n  {}: {{type: {}, {auth}{}}}\n{}cancellations:{items}\n...\n",
+            self.mode,
+            self.wait_after_accept,
+            self.named,
+            self.kind,
+            self.provider_says,
+            self.head
         )
     }
 
@@ -443,10 +569,15 @@ impl World {
         self.revisions += 1;
         let before: Option<Config> = self.in_force.as_ref().map(|it| (*it.config).clone());
         let proposal = self.proposal(&format!("{:032x}", self.revisions));
-        let (number, verdict) =
-            accept::accept(&*self.ledger, &proposal, before.as_ref(), self.clock.now())
-                .await
-                .unwrap();
+        let now = self.clock.now();
+        let accept::Acceptance {
+            number,
+            verdict,
+            approvals,
+        } = accept::accept(&*self.ledger, &proposal, before.as_ref(), now)
+            .await
+            .unwrap();
+        self.approvals = approvals;
         self.in_force = Some(Arc::new(InForce {
             config: Arc::new(proposal.manifest.config),
             number,
@@ -528,16 +659,21 @@ impl World {
     /// Begins to accept the file as it now stands, and takes the first items in.
     pub async fn cut_short(&self, items: usize) -> Verdict {
         let manifest = self.manifest();
+        let keys = manifest.wanted.iter().map(|it| it.key.clone()).collect();
+        let known = self.ledger.find_many(keys).await.unwrap();
         let incoming: Vec<Incoming> = manifest
             .wanted
             .iter()
+            .zip(known)
             .take(items)
-            .map(|wanted| Incoming {
+            .map(|(wanted, known)| Incoming {
                 wanted: wanted.clone(),
                 kind: self.kind,
                 due_at: Some(self.now()),
                 wake_at: Some(self.now()),
-                holds_if_new: BTreeMap::from([(HoldReason::Approval, "too many".to_owned())]),
+                not_before: self.now(),
+                deadline_at: None,
+                waits: known.is_none().then(|| "too many".to_owned()),
                 holds: BTreeMap::new(),
             })
             .collect();
@@ -546,6 +682,7 @@ impl World {
             approval: vec![self.name()],
             counts: Comparison {
                 new: BTreeMap::from([(self.name(), new)]),
+                sooner: BTreeMap::from([(self.name(), new)]),
                 ..Comparison::default()
             },
             ..Verdict::default()
@@ -738,6 +875,8 @@ impl World {
             readers: BTreeMap::from([(self.name(), reader)]),
             reading: Reading::All,
             now: self.clock.now(),
+            against: None,
+            until: None,
         };
         preview(sources, &|_, _| {}).await.unwrap()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use lapsed::config::PaymentPlans;
+use lapsed::config::{PaymentPlans, RenewalOff};
 use lapsed::model::act::{Action, Answer};
 use lapsed::model::hold::HoldReason;
 use lapsed::model::ids::{Key, ProviderName, SubscriptionId};
@@ -14,6 +14,7 @@ use lapsed::model::request::{Doubt, Request, Witness};
 use lapsed::model::standing::{Event, Settlement, Standing, State};
 use lapsed::model::terms::{From, Place, Sourced, Terms, When, WhenMissed, Window};
 use lapsed::plan::decide::{Decision, MOST_ATTEMPTS, Resolution, Rules, decide, resolve};
+use lapsed::schedule::Schedule;
 
 const RESEND_AFTER: Duration = Duration::from_secs(30 * 60);
 
@@ -81,6 +82,7 @@ fn request(kind: ProviderKind) -> Request {
         },
         revision: "r".to_owned(),
         standing: Standing::first(&accepted).unwrap(),
+        not_before: at(0),
         due_at: Some(at(0)),
         deadline_at: None,
         wake_at: Some(at(0)),
@@ -116,12 +118,24 @@ fn edit(observed: Observed, edit: impl FnOnce(&mut Subscription)) -> Observed {
 }
 
 fn decided(request: &Request, observed: &Observed) -> Decision {
-    let required = BTreeSet::new();
+    decided_by(request, observed, &BTreeSet::new(), PaymentPlans::Hold)
+}
+
+fn decided_by(
+    request: &Request,
+    observed: &Observed,
+    required: &BTreeSet<ExpectField>,
+    payment_plans: PaymentPlans,
+) -> Decision {
+    let schedule = Schedule::parse("*/5 * * * *", chrono_tz::Tz::UTC).unwrap();
     let rules = Rules {
-        require_expect: &required,
-        payment_plans: PaymentPlans::Hold,
+        require_expect: required,
+        payment_plans,
+        renewal_off: RenewalOff::AtOnce,
+        schedule: &schedule,
+        freezes: &[],
     };
-    decide(request, observed, rules)
+    decide(request, observed, rules, at(10))
 }
 
 fn held_as(decision: &Decision) -> Vec<HoldReason> {
@@ -249,23 +263,17 @@ fn an_expectation_that_is_not_met_holds_also_what_is_found_ended() {
 #[test]
 fn an_expectation_that_is_required_and_missing_holds() {
     let required = BTreeSet::from([ExpectField::Customer]);
-    let rules = Rules {
-        require_expect: &required,
-        payment_plans: PaymentPlans::Hold,
-    };
-    let decision = decide(&request(ProviderKind::Revere), &found(Life::Active), rules);
+    let found = found(Life::Active);
+    let request = request(ProviderKind::Revere);
+    let decision = decided_by(&request, &found, &required, PaymentPlans::Hold);
     assert_eq!(held_as(&decision), [HoldReason::ExpectationMissing]);
 }
 
 #[test]
 fn an_instalment_plan_is_cancelled_only_where_that_is_allowed() {
-    let required = BTreeSet::new();
-    let rules = Rules {
-        require_expect: &required,
-        payment_plans: PaymentPlans::Cancel,
-    };
     let plan = edit(found(Life::Active), |it| it.billing = Billing::PaymentPlan);
-    let decision = decide(&request(ProviderKind::Kajabi), &plan, rules);
+    let request = request(ProviderKind::Kajabi);
+    let decision = decided_by(&request, &plan, &BTreeSet::new(), PaymentPlans::Cancel);
     assert!(matches!(decision, Decision::Act(_)));
 }
 

@@ -165,9 +165,10 @@ impl Account {
                 text,
             }],
         };
-        let (revision, _) = accept::accept(&ledger, &proposal, None, now.at)
+        let revision = accept::accept(&ledger, &proposal, None, now.at)
             .await
-            .unwrap();
+            .unwrap()
+            .number;
         let claim = Claim {
             provider: name(),
             lane: Lane::Tick,

@@ -13,10 +13,10 @@ use crate::model::hold::HoldReason;
 use crate::model::request::Request;
 use crate::model::standing::{Event, State};
 use crate::reconcile::report::{ItemReport, Standpoint, StatusReport};
+use crate::reconcile::story;
 
 use super::super::App;
 use super::super::problem::Problem;
-use super::super::story;
 use super::summary::{self, Point, Summary};
 
 /// How many rows of a list are shown.

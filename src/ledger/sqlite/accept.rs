@@ -8,12 +8,14 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::rows::{self, Late, Stored};
 use super::{Tx, millis};
 use crate::ledger::chain::GENESIS;
-use crate::ledger::{Gone, Incoming, LedgerError, NewRevision, Revision};
+use crate::ledger::{Close, Incoming, LedgerError, NewRevision, Revision};
+use crate::model::approval::Approved;
 use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
-use crate::model::memory::Comparison;
+use crate::model::memory::Verdict;
 use crate::model::request::Request;
 use crate::model::standing::{Event, Phase, Settlement, Standing};
+use crate::model::terms::When;
 
 /// The revision in a status, if there is one.
 pub(super) fn revision(conn: &Connection, status: &str) -> Result<Option<Revision>, LedgerError> {
@@ -46,41 +48,32 @@ pub(super) fn revision(conn: &Connection, status: &str) -> Result<Option<Revisio
     }))
 }
 
-/// How items compare with what is remembered.
-pub(super) fn compare(conn: &Connection, items: &[Incoming]) -> Result<Comparison, LedgerError> {
-    let mut comparison = Comparison::default();
-    let mut known = conn.prepare_cached(
-        "SELECT state, lane, terms_digest, holds FROM requests
-         WHERE provider = ?1 AND subscription = ?2 AND again = ?3",
+/// By provider: what revisions accepted since then let through without an approval. Newest
+/// first, so that nothing older is read.
+pub(super) fn let_through(
+    conn: &Connection,
+    since: DateTime<Utc>,
+) -> Result<BTreeMap<ProviderName, u64>, LedgerError> {
+    let mut through = BTreeMap::new();
+    let mut rows = conn.prepare_cached(
+        "SELECT accepted_at, verdict, status FROM revisions ORDER BY number DESC",
     )?;
-    for item in items {
-        let key = &item.wanted.key;
-        let found: Option<(String, Option<i64>, String, String)> = known
-            .query_row(
-                params![key.provider.as_str(), key.id.as_str(), key.again],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-            )
-            .optional()?;
-        let count = |counts: &mut BTreeMap<ProviderName, u64>| {
-            *counts.entry(key.provider.clone()).or_default() += 1;
-        };
-        match found {
-            None => count(&mut comparison.new),
-            Some((state, None, ..)) if state == "withdrawn" => count(&mut comparison.new),
-            Some((_, None, ..)) => comparison.finished += 1,
-            Some((_, Some(_), digest, holds)) => {
-                if !holds.contains(",removal,") {
-                    count(&mut comparison.kept);
-                }
-                if digest == item.wanted.terms.digest() {
-                    comparison.same += 1;
-                } else {
-                    comparison.changed += 1;
-                }
-            }
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let (accepted_at, verdict, status): (i64, String, String) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        if accepted_at <= millis(since) {
+            break;
+        }
+        if status == "accepting" {
+            continue;
+        }
+        let verdict: Verdict = serde_json::from_str(&verdict)?;
+        for (name, count) in verdict.let_through() {
+            *through.entry(name).or_default() += count;
         }
     }
-    Ok(comparison)
+    Ok(through)
 }
 
 /// Unfinished requests by provider, those held as `removal` aside.
@@ -182,6 +175,7 @@ impl Tx<'_> {
                 place: item.wanted.place.clone(),
                 revision: revision.to_owned(),
                 standing: Standing::first(&event)?,
+                not_before: item.not_before,
                 due_at: None,
                 deadline_at: None,
                 wake_at: None,
@@ -237,15 +231,21 @@ impl Tx<'_> {
             }
             Phase::Waiting | Phase::Retrying if same_terms => {
                 self.line_is_back(&mut stored, at)?;
+                self.wait_for_approval(&mut stored, item, at)?;
                 stored.request.place = item.wanted.place.clone();
                 // Where a value came from may have changed without changing what happens.
                 stored.request.terms = item.wanted.terms.clone();
             }
             Phase::Waiting | Phase::Retrying => {
-                let mut holds = item.holds.clone();
-                // An edit is no approval.
-                if let Some(detail) = stored.request.hold_details.get(&HoldReason::Approval) {
+                let mut holds = new_holds(item);
+                // An edit is no approval, and an approval stands with the terms.
+                let approval = stored.request.hold_details.get(&HoldReason::Approval);
+                if let Some(detail) = approval {
                     holds.insert(HoldReason::Approval, detail.clone());
+                } else if standing.approved.is_some() {
+                    holds
+                        .entry(HoldReason::Approval)
+                        .or_insert_with(|| "its terms have changed since its approval".to_owned());
                 }
                 let event = Event::Replanned {
                     revision: revision.to_owned(),
@@ -277,7 +277,30 @@ impl Tx<'_> {
                 reason: HoldReason::Removal,
             };
             self.happen(stored, &event, at)?;
-            stored.request.wake_at = resume(&stored.request);
+            stored.request.wake_at = resume(&stored.request, at);
+        }
+        Ok(())
+    }
+
+    /// It may act earlier than before though its terms are the same: a freeze, a mode.
+    fn wait_for_approval(
+        &mut self,
+        stored: &mut Stored,
+        item: &Incoming,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let standing = &stored.request.standing;
+        let (Some(detail), false) = (&item.waits, standing.holds.contains(&HoldReason::Approval))
+        else {
+            return Ok(());
+        };
+        let event = Event::Held {
+            reason: HoldReason::Approval,
+            detail: detail.clone(),
+        };
+        self.happen(stored, &event, at)?;
+        if item.wanted.terms.when.value != When::EndOfPeriod {
+            stored.request.wake_at = None;
         }
         Ok(())
     }
@@ -309,9 +332,9 @@ impl Tx<'_> {
     pub(super) fn finish_revision(
         &mut self,
         number: i64,
-        gone: &Gone,
+        close: &Close,
         at: DateTime<Utc>,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Vec<Approved>, LedgerError> {
         let revision = self.accepting(number)?;
         let missing: Vec<i64> = self
             .conn
@@ -319,7 +342,18 @@ impl Tx<'_> {
             .query_map([number], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         for row in missing {
-            self.line_is_gone(row, &revision, gone, at)?;
+            self.line_is_gone(row, &revision, close, at)?;
+        }
+        let mut approved = Vec::with_capacity(close.approvals.len());
+        for approving in &close.approvals {
+            approved.push(self.approve_by_file(approving, &revision, at)?);
+        }
+        self.note_waiting(number)?;
+        for (outcome, approving) in approved.iter_mut().zip(&close.approvals) {
+            // What came with this very revision is noted by now, and was not before.
+            if *outcome == Approved::Unknown && self.is_noted(&approving.plan)? {
+                *outcome = Approved::TooEarly;
+            }
         }
         self.conn.execute(
             "UPDATE revisions SET status = 'past' WHERE status <> 'past' AND status = 'current'",
@@ -329,14 +363,14 @@ impl Tx<'_> {
             "UPDATE revisions SET status = 'current' WHERE number = ?1",
             [number],
         )?;
-        Ok(())
+        Ok(approved)
     }
 
     fn line_is_gone(
         &mut self,
         row: i64,
         revision: &str,
-        gone: &Gone,
+        close: &Close,
         at: DateTime<Utc>,
     ) -> Result<(), LedgerError> {
         let mut stored = rows::load(self.conn, row)?;
@@ -344,7 +378,7 @@ impl Tx<'_> {
         if !standing.wanted || standing.holds.contains(&HoldReason::Removal) {
             return Ok(());
         }
-        let held = standing.plannable() && gone.held_at.contains(&stored.request.key.provider);
+        let held = standing.plannable() && close.held_at.contains(&stored.request.key.provider);
         let event = if held {
             Event::Held {
                 reason: HoldReason::Removal,
@@ -385,7 +419,9 @@ impl Tx<'_> {
             kind: stored.request.kind,
             due_at: late.due_at.map(rows::instant),
             wake_at: late.wake_at.map(rows::instant),
-            holds_if_new: BTreeMap::new(),
+            not_before: rows::instant(late.not_before),
+            deadline_at: late.deadline_at.map(rows::instant),
+            waits: None,
             holds: late.holds.clone(),
         };
         let event = Event::Replanned {
@@ -419,7 +455,7 @@ impl Tx<'_> {
                 },
                 at,
             )?;
-            stored.request.wake_at = resume(&stored.request);
+            stored.request.wake_at = resume(&stored.request, at);
             self.store(&mut stored, at)?;
             changed += 1;
         }
@@ -445,12 +481,12 @@ impl Tx<'_> {
     }
 }
 
-fn new_holds(item: &Incoming) -> BTreeMap<HoldReason, String> {
+pub(super) fn new_holds(item: &Incoming) -> BTreeMap<HoldReason, String> {
     let mut holds = item.holds.clone();
     holds.extend(
-        item.holds_if_new
+        item.waits
             .iter()
-            .map(|(reason, detail)| (*reason, detail.clone())),
+            .map(|detail| (HoldReason::Approval, detail.clone())),
     );
     holds
 }
@@ -475,22 +511,32 @@ fn plan_afresh(
     request.terms = item.wanted.terms.clone();
     request.place = item.wanted.place.clone();
     request.revision = revision.to_owned();
+    request.not_before = item.not_before;
     request.due_at = item.due_at;
-    request.wake_at = if holds.is_empty() { item.wake_at } else { None };
+    request.deadline_at = item.deadline_at;
+    // What waits for an approval is looked at all the same where its time depends on it.
+    let sleeps = holds.keys().any(|reason| match reason {
+        HoldReason::Approval => item.wanted.terms.when.value != When::EndOfPeriod,
+        _ => true,
+    });
+    request.wake_at = item.wake_at.filter(|_| !sleeps);
     request.hold_details = holds;
     request.idle_looks = 0;
 }
 
 /// When a pass takes a request again once nothing holds it.
-pub(super) fn resume(request: &Request) -> Option<DateTime<Utc>> {
+pub(super) fn resume(request: &Request, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let free = request
         .standing
         .holds
         .iter()
         .all(|reason| reason.from_look());
-    if request.standing.plannable() && free {
-        request.due_at
-    } else {
-        None
+    if !request.standing.plannable() || !free {
+        return None;
     }
+    // A period's end may have moved meanwhile.
+    if request.terms.when.value == When::EndOfPeriod {
+        return Some(at);
+    }
+    request.due_at
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{SqliteLedger, accept, memory, open, queue, report, rows, verify};
+use super::{SqliteLedger, accept, approve, memory, open, queue, report, rows, verify};
 use crate::ledger::intent::Intent;
 use crate::ledger::{
-    Change, Claim, EventQuery, Gone, Head, Identity, Incoming, Intended, Ledger, NewRevision,
-    NotIntended, Page, Posted, Recorded, Reply, Revision, Tally, Verification,
+    Change, Claim, Close, EventQuery, Head, Identity, Incoming, Intended, Ledger, Member,
+    NewRevision, NotIntended, Page, Posted, Recorded, Reply, Revision, Tally, Verification,
 };
+use crate::model::approval::{Approved, Waiting};
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
-use crate::model::memory::{Comparison, Pauses, ProviderMemory, Used};
+use crate::model::memory::{Pauses, ProviderMemory, Used};
 use crate::model::provider::ProviderKind;
 use crate::model::request::Request;
 use crate::model::terms::Place;
@@ -38,8 +39,24 @@ impl Ledger for SqliteLedger {
         self.read(|conn| accept::revision(conn, "accepting"))
     }
 
-    fn compare(&self, items: Vec<Incoming>) -> Reply<'_, Comparison> {
-        self.read(move |conn| accept::compare(conn, &items))
+    fn find_many(&self, keys: Vec<Key>) -> Reply<'_, Vec<Option<Request>>> {
+        self.read(move |conn| {
+            keys.iter()
+                .map(|key| Ok(rows::find(conn, key)?.map(|stored| stored.request)))
+                .collect()
+        })
+    }
+
+    fn let_through(&self, since: DateTime<Utc>) -> Reply<'_, BTreeMap<ProviderName, u64>> {
+        self.read(move |conn| accept::let_through(conn, since))
+    }
+
+    fn waiting(&self) -> Reply<'_, Vec<Waiting>> {
+        self.read(approve::waiting)
+    }
+
+    fn members(&self, plan: String) -> Reply<'_, Option<Vec<Member>>> {
+        self.read(move |conn| approve::members(conn, &plan))
     }
 
     fn open_by_provider(&self) -> Reply<'_, BTreeMap<ProviderName, u64>> {
@@ -54,8 +71,13 @@ impl Ledger for SqliteLedger {
         self.write(move |tx| tx.take_in(number, &items, at))
     }
 
-    fn finish_revision(&self, number: i64, gone: Gone, at: DateTime<Utc>) -> Reply<'_, ()> {
-        self.write(move |tx| tx.finish_revision(number, &gone, at))
+    fn finish_revision(
+        &self,
+        number: i64,
+        close: Close,
+        at: DateTime<Utc>,
+    ) -> Reply<'_, Vec<Approved>> {
+        self.write(move |tx| tx.finish_revision(number, &close, at))
     }
 
     fn rename_provider(&self, from: ProviderName, to: ProviderName) -> Reply<'_, u64> {
@@ -64,6 +86,15 @@ impl Ledger for SqliteLedger {
 
     fn claim(&self, claim: Claim) -> Reply<'_, Vec<Request>> {
         self.read(move |conn| queue::claim(conn, &claim))
+    }
+
+    fn overdue(
+        &self,
+        provider: ProviderName,
+        now: DateTime<Utc>,
+        limit: u32,
+    ) -> Reply<'_, Vec<Request>> {
+        self.read(move |conn| queue::overdue(conn, &provider, now, limit))
     }
 
     fn record(&self, change: Change) -> Reply<'_, Request> {

@@ -164,6 +164,9 @@ impl Tx<'_> {
                 }
                 Ok(found.len() as u64)
             }
+            Command::Approve { plan, at_most } => {
+                self.approve_by_command(plan, &posted.by, *at_most, at)
+            }
             Command::Trust => self.trust(&posted.by, at).map(|()| 1),
         }
     }

@@ -17,6 +17,7 @@ use super::chain::{self, Hash};
 use super::{LedgerError, Reply};
 
 mod accept;
+mod approve;
 mod implement;
 mod memory;
 mod open;

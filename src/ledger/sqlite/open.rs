@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::ledger::{Head, LedgerError};
 
 /// The migrations, oldest first; `PRAGMA user_version` counts those that were applied.
-const MIGRATIONS: [&str; 1] = [include_str!("0001_begin.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("0001_begin.sql"),
+    include_str!("0002_windows.sql"),
+];
 
 /// How long one process waits while another one commits.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

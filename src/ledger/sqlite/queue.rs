@@ -9,6 +9,7 @@ use crate::ledger::intent::{Intent, Journaled};
 use crate::ledger::{Change, Claim, Cursor, Intended, Lane, LedgerError, NotIntended};
 use crate::model::act::Answer;
 use crate::model::ids::ProviderName;
+use crate::model::memory::CapOf;
 use crate::model::request::{Doubt, Request, Witness};
 use crate::model::standing::{Event, Phase};
 
@@ -70,6 +71,34 @@ pub(super) fn claim(conn: &Connection, claim: &Claim) -> Result<Vec<Request>, Le
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
+/// What could not be done in time; nothing while a revision is being accepted.
+pub(super) fn overdue(
+    conn: &Connection,
+    provider: &ProviderName,
+    now: DateTime<Utc>,
+    limit: u32,
+) -> Result<Vec<Request>, LedgerError> {
+    if is_accepting(conn)? {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT {COLUMNS} FROM requests
+         WHERE provider = ?1 AND deadline_at IS NOT NULL AND lane IS NOT NULL AND deadline_at < ?2
+           AND state IN ('scheduled', 'held', 'retrying')
+         ORDER BY deadline_at, id LIMIT ?3"
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let found = statement.query_map(
+        params![provider.as_str(), millis(now), limit],
+        rows::request,
+    )?;
+    let found: Vec<Request> = found.collect::<rusqlite::Result<_>>()?;
+    Ok(found
+        .into_iter()
+        .filter(|request| request.standing.plannable())
+        .collect())
+}
+
 pub(super) fn next_wake(
     conn: &Connection,
     provider: &ProviderName,
@@ -89,9 +118,10 @@ pub(super) fn wake_held(
 ) -> Result<u64, LedgerError> {
     // What only a person or a revision can free has no `wake_at` and stays asleep.
     let woken = conn.execute(
-        "UPDATE requests SET wake_at = ?2, version = version + 1
+        "UPDATE requests SET wake_at = ?2, version = version + 1,
+           lane = CASE WHEN due_at IS NULL OR due_at > ?2 THEN 1 ELSE lane END
          WHERE provider = ?1 AND lane IS NOT NULL AND state IN ('held', 'scheduled', 'retrying')
-           AND due_at <= ?2 AND wake_at > ?2",
+           AND (due_at <= ?2 OR holds <> '') AND wake_at > ?2",
         params![provider.as_str(), millis(at)],
     )?;
     Ok(woken as u64)
@@ -107,6 +137,10 @@ impl Tx<'_> {
         let request = &mut stored.request;
         if let Some(wake_at) = change.wake_at {
             request.wake_at = wake_at;
+        }
+        if let Some(timing) = change.timing {
+            request.due_at = timing.due_at;
+            request.deadline_at = timing.deadline_at;
         }
         if change.look.is_some() {
             request.look.clone_from(&change.look);
@@ -192,10 +226,14 @@ impl Tx<'_> {
         };
         self.happen(&mut stored, &event, intended.now.at)?;
         let key = stored.request.key.clone();
+        let plan = intended.caps.iter().find_map(|cap| match &cap.of {
+            CapOf::Plan(plan) => Some(plan.as_str()),
+            CapOf::All | CapOf::Provider(_) => None,
+        });
         self.conn
             .prepare_cached(
-                "INSERT INTO attempts (request, provider, subscription, number, intended_at, send_before, open)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1)",
+                "INSERT INTO attempts (request, provider, subscription, number, intended_at, send_before, open, plan)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7)",
             )?
             .execute(params![
                 stored.request.row,
@@ -203,9 +241,10 @@ impl Tx<'_> {
                 key.id.as_str(),
                 attempt,
                 now,
-                millis(intended.send_before.at)
+                millis(intended.send_before.at),
+                plan
             ])?;
-        self.rolling.count(key.provider.as_str(), now);
+        self.rolling.count(key.provider.as_str(), plan, now);
         let request = &mut stored.request;
         request.look = Some(intended.look.clone());
         request.doubt = Some(Doubt {

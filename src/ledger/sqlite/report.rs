@@ -151,6 +151,17 @@ fn attempts(conn: &Connection, tally: &mut Tally) -> Result<(), LedgerError> {
             .oldest_unknown
             .insert(rows::provider_name(row, 0)?, at);
     }
+    drop(rows);
+    let mut rows = conn.prepare_cached(
+        "SELECT r.provider, count(*) FROM events e JOIN requests r ON r.id = e.request
+         WHERE e.kind = 'window_missed' GROUP BY r.provider",
+    )?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        tally
+            .windows_missed
+            .insert(rows::provider_name(row, 0)?, rows::count(row, 1)?);
+    }
     Ok(())
 }
 
@@ -159,14 +170,22 @@ pub(super) fn used(conn: &Connection, now: DateTime<Utc>) -> Result<Used, Ledger
     let now = millis(now);
     let mut used = Used::default();
     let mut rows = conn.prepare_cached(
-        "SELECT provider, count(*) FILTER (WHERE intended_at > ?1), count(*) FROM attempts
-         WHERE intended_at > ?2 AND outcome IS NOT 'not_sent' GROUP BY provider",
+        "SELECT provider, plan, count(*) FILTER (WHERE intended_at > ?1), count(*) FROM attempts
+         WHERE intended_at > ?2 AND outcome IS NOT 'not_sent' GROUP BY provider, plan",
     )?;
     let mut rows = rows.query(params![now - HOUR, now - 24 * HOUR])?;
     while let Some(row) = rows.next()? {
         let name = rows::provider_name(row, 0)?;
-        used.hour.insert(name.clone(), rows::count(row, 1)?);
-        used.day.insert(name, rows::count(row, 2)?);
+        let (hour, day) = (rows::count(row, 2)?, rows::count(row, 3)?);
+        *used.hour.entry(name.clone()).or_default() += hour;
+        *used.day.entry(name).or_default() += day;
+        match row.get::<_, Option<String>>(1)? {
+            None => {
+                used.common_hour += hour;
+                used.common_day += day;
+            }
+            Some(plan) => *used.plans.entry(plan).or_default() += day,
+        }
     }
     Ok(used)
 }

@@ -10,17 +10,36 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::ledger::LedgerError;
-use crate::model::memory::Cap;
+use crate::model::memory::{Cap, CapOf};
 
 /// The longest rolling time that is counted.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Default)]
 pub(super) struct Rolling {
-    /// By provider, oldest first: when each write was intended, in milliseconds.
-    writes: BTreeMap<String, VecDeque<i64>>,
+    /// Oldest first: when each write was intended, in milliseconds.
+    writes: BTreeMap<Whose, VecDeque<i64>>,
     /// Of this transaction, in order.
-    pending: Vec<String>,
+    pending: Vec<[Whose; 2]>,
+}
+
+/// Whose writes are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    /// Of all, but for what has a limit of its own.
+    All,
+    Provider(String),
+    /// Of what was approved together and has a limit of its own.
+    Plan(String),
+}
+
+/// Each write counts for its provider, and either for all or for the plan that has a limit of
+/// its own.
+fn counted_for(provider: &str, plan: Option<&str>) -> [Whose; 2] {
+    [
+        Whose::Provider(provider.to_owned()),
+        plan.map_or(Whose::All, |plan| Whose::Plan(plan.to_owned())),
+    ]
 }
 
 impl Rolling {
@@ -36,29 +55,32 @@ impl Rolling {
         let since = newest.unwrap_or(0) - LONGEST.as_millis() as i64;
         let mut rolling = Self::default();
         let mut rows = conn.prepare(
-            "SELECT provider, intended_at FROM attempts
+            "SELECT provider, plan, intended_at FROM attempts
              WHERE intended_at >= ?1 AND outcome IS NOT 'not_sent' ORDER BY intended_at",
         )?;
         let mut rows = rows.query([since])?;
         while let Some(row) = rows.next()? {
-            rolling
-                .writes
-                .entry(row.get(0)?)
-                .or_default()
-                .push_back(row.get(1)?);
+            let (provider, plan): (String, Option<String>) = (row.get(0)?, row.get(1)?);
+            for whose in counted_for(&provider, plan.as_deref()) {
+                let writes = rolling.writes.entry(whose).or_default();
+                writes.push_back(row.get(2)?);
+            }
         }
         Ok(rolling)
     }
 
     /// Counts a write of this transaction.
-    pub(super) fn count(&mut self, provider: &str, at: i64) {
-        let writes = self.writes.entry(provider.to_owned()).or_default();
+    pub(super) fn count(&mut self, provider: &str, plan: Option<&str>, at: i64) {
+        let both = counted_for(provider, plan);
         let too_old = at - LONGEST.as_millis() as i64;
-        while writes.front().is_some_and(|oldest| *oldest <= too_old) {
-            writes.pop_front();
+        for whose in &both {
+            let writes = self.writes.entry(whose.clone()).or_default();
+            while writes.front().is_some_and(|oldest| *oldest <= too_old) {
+                writes.pop_front();
+            }
+            writes.push_back(at);
         }
-        writes.push_back(at);
-        self.pending.push(provider.to_owned());
+        self.pending.push(both);
     }
 
     /// How many writes of this transaction were counted so far.
@@ -68,8 +90,8 @@ impl Rolling {
 
     /// Takes back what was counted after `pending`.
     pub(super) fn forget_from(&mut self, pending: usize) {
-        for provider in self.pending.drain(pending..) {
-            if let Some(writes) = self.writes.get_mut(&provider) {
+        for whose in self.pending.drain(pending..).flatten() {
+            if let Some(writes) = self.writes.get_mut(&whose) {
                 writes.pop_back();
             }
         }
@@ -84,24 +106,22 @@ impl Rolling {
     /// that is in the way leaves the rolling time.
     pub(super) fn allows(&self, cap: &Cap, now: i64) -> Result<(), Option<i64>> {
         let over = cap.over.as_millis() as i64;
-        let mut counted: Vec<&VecDeque<i64>> = Vec::new();
-        match &cap.provider {
-            Some(name) => counted.extend(self.writes.get(name.as_str())),
-            None => counted.extend(self.writes.values()),
-        }
-        let inside = |writes: &&VecDeque<i64>| writes.len() - first_inside(writes, now - over);
-        let used: usize = counted.iter().map(inside).sum();
+        let whose = match &cap.of {
+            CapOf::All => Whose::All,
+            CapOf::Provider(name) => Whose::Provider(name.as_str().to_owned()),
+            CapOf::Plan(plan) => Whose::Plan(plan.clone()),
+        };
+        let none = VecDeque::new();
+        let writes = self.writes.get(&whose).unwrap_or(&none);
+        let first = first_inside(writes, now - over);
+        let used = writes.len() - first;
         if (used as u64) < cap.most {
             return Ok(());
         }
         if cap.most == 0 {
             return Err(None);
         }
-        let oldest = counted
-            .iter()
-            .filter_map(|writes| writes.get(first_inside(writes, now - over)))
-            .min();
-        Err(oldest.map(|at| at + over))
+        Err(writes.get(first).map(|at| at + over))
     }
 }
 

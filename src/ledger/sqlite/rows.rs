@@ -17,7 +17,8 @@ use crate::model::terms::Place;
 /// What [`request`] reads, in its order.
 pub(super) const COLUMNS: &str = "id, version, provider, subscription, again, kind, standing, \
      terms, file, line, last_line, revision, due_at, deadline_at, wake_at, look, doubt, \
-     held_since, hold_details, idle_looks, note, created_at, changed_at, seen, late, chain, accepted_as";
+     held_since, hold_details, idle_looks, note, created_at, changed_at, seen, late, chain, accepted_as, \
+     not_before";
 
 /// A request together with what only the ledger needs of its row.
 pub(super) struct Stored {
@@ -48,6 +49,10 @@ pub(super) struct Late {
     pub revision: String,
     pub due_at: Option<i64>,
     pub wake_at: Option<i64>,
+    #[serde(default)]
+    pub not_before: i64,
+    #[serde(default)]
+    pub deadline_at: Option<i64>,
     pub holds: std::collections::BTreeMap<crate::model::hold::HoldReason, String>,
 }
 
@@ -58,7 +63,9 @@ impl Late {
             revision: revision.to_owned(),
             due_at: item.due_at.map(millis),
             wake_at: item.wake_at.map(millis),
-            holds: item.holds.clone(),
+            not_before: millis(item.not_before),
+            deadline_at: item.deadline_at.map(millis),
+            holds: super::accept::new_holds(item),
         }
     }
 }
@@ -147,6 +154,7 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
                 last_line: row.get(10)?,
             },
             revision: row.get(11)?,
+            not_before: instant(row.get(27)?),
             due_at: instant_or_none(row, 12)?,
             deadline_at: instant_or_none(row, 13)?,
             wake_at: instant_or_none(row, 14)?,
@@ -196,9 +204,19 @@ pub(super) fn load(conn: &Connection, row: i64) -> Result<Stored, LedgerError> {
 /// Which pass takes it: 0 a tick, 1 by itself, none: closed.
 pub(super) fn lane(request: &Request) -> Option<i64> {
     match request.standing.phase {
+        // A look at a period's end that is ahead needs no tick: nothing can be sent yet.
+        Phase::Waiting if only_looks(request) => Some(1),
         Phase::Waiting => Some(0),
         Phase::Retrying | Phase::Sending | Phase::Unknown | Phase::Ending => Some(1),
         Phase::Withdrawn | Phase::Settled(_) => None,
+    }
+}
+
+fn only_looks(request: &Request) -> bool {
+    match (request.due_at, request.wake_at) {
+        (None, _) => true,
+        (Some(due_at), Some(wake_at)) => wake_at < due_at,
+        (Some(_), None) => false,
     }
 }
 
@@ -334,8 +352,8 @@ impl Tx<'_> {
                    last_line = ?12, revision = ?13, seen = ?14, due_at = ?15, deadline_at = ?16,
                    wake_at = ?17, look = ?18, doubt = ?19, held_since = ?20, hold_details = ?21,
                    idle_looks = ?22, note = ?23, changed_at = ?24, chain = ?25,
-                   kind = ?26
-                 WHERE id = ?1 AND version = ?27",
+                   kind = ?26, not_before = ?27
+                 WHERE id = ?1 AND version = ?28",
             )?
             .execute(params![
                 request.row,
@@ -376,6 +394,7 @@ impl Tx<'_> {
                 millis(request.changed_at),
                 stored.chain.as_slice(),
                 request.kind.as_str(),
+                millis(request.not_before),
                 before,
             ])?;
         if changed == 1 {

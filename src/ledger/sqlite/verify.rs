@@ -58,7 +58,7 @@ fn requests(conn: &Connection, verification: &mut Verification) -> Result<(), Le
                 format!("{key}: its row does not end its chain"),
             );
         }
-        let read_off: (String, Option<i64>, String) = (row.get(27)?, row.get(28)?, row.get(29)?);
+        let read_off: (String, Option<i64>, String) = (row.get(28)?, row.get(29)?, row.get(30)?);
         let expected = (
             request.state().as_str().to_owned(),
             rows::lane(request),

@@ -53,6 +53,23 @@ fn of_event(event: &Event) -> String {
         Event::EndingBegan { at } => {
             format!("the provider will end it at {}", instant(*at))
         }
+        Event::EndingUndone { because } => because.clone(),
+        Event::WindowMissed { closed_at } => {
+            format!(
+                "its window was missed; it closed at {}",
+                instant(*closed_at)
+            )
+        }
+        Event::WindowPassed { closed_at } => format!(
+            "its window closed at {}, while nothing was to be sent",
+            instant(*closed_at)
+        ),
+        Event::Approved {
+            plan, by, revision, ..
+        } => match revision {
+            Some(revision) => format!("approved by {by} in revision {revision} (plan {plan})"),
+            None => format!("approved by {by} (plan {plan})"),
+        },
         Event::Settled { as_, note, .. } => with_words(format!("settled as {}", as_.state()), note),
         Event::Retried { by, reason } => {
             with_words(format!("planned afresh, asked for by {by}"), reason)
@@ -81,6 +98,7 @@ fn held_as(holds: &BTreeSet<HoldReason>) -> String {
 const fn act(action: &Action) -> &'static str {
     match action {
         Action::Cancel { .. } => "cancel",
+        Action::TurnOffRenewal => "turning renewal off",
         Action::ConfirmCancel => "confirming cancel",
     }
 }
