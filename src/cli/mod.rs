@@ -21,6 +21,7 @@ mod explain;
 mod history;
 mod init;
 mod ledger;
+mod list;
 mod output;
 mod plan;
 mod run;
@@ -110,6 +111,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Events and attempts; --verify checks the record
     History(history::HistoryArgs),
+    /// What a provider has, as a table, CSV or items to paste; reads only
+    List(list::ListArgs),
     /// Sends nothing until `resume`
     Pause(ask::PauseArgs),
     /// Goes on after `pause`
@@ -220,6 +223,7 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Status(args) => status::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args).await,
         Command::History(args) => history::run(context, &args).await,
+        Command::List(args) => list::run(context, &args).await,
         Command::Pause(args) => ask::pause(context, &args).await,
         Command::Resume(args) => ask::resume(context, &args).await,
         Command::Reconcile(args) => ask::reconcile(context, &args).await,

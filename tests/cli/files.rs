@@ -234,6 +234,7 @@ fn wrong_usage_is_64_and_help_is_0() {
         "status",
         "explain",
         "history",
+        "list",
         "pause",
         "resume",
         "reconcile",

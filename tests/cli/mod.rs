@@ -3,5 +3,6 @@
 mod adversary;
 mod beside;
 mod files;
+mod list;
 mod run;
 mod watch;

@@ -23,6 +23,7 @@ use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
 use lapsed::model::provider::{ExpectField, ProviderKind};
 use lapsed::model::request::Request;
 use lapsed::model::standing::State;
+use lapsed::provider::list::{Cursor, ListPage, Scope};
 use lapsed::provider::{Admission, Canceller, LookError, Reader};
 use lapsed::reconcile::accept::{self, Proposal};
 use lapsed::reconcile::account;
@@ -173,6 +174,11 @@ impl Reader for Half {
                 server_date: None,
             })
         })
+    }
+
+    fn list(&self, _: Scope, _: Option<Cursor>) -> BoxFuture<'_, Result<ListPage, LookError>> {
+        let why = "nobody lists here".to_owned();
+        Box::pin(async { Err(LookError::Unavailable { why }) })
     }
 
     fn clock_skew(&self) -> Option<i64> {
