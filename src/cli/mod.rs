@@ -16,6 +16,7 @@ mod ask;
 mod check;
 mod context;
 mod demo;
+mod diff;
 mod doctor;
 mod explain;
 mod history;
@@ -27,6 +28,7 @@ mod plan;
 mod run;
 mod sandbox;
 mod status;
+mod tidy;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +125,8 @@ enum Command {
     Retry(ask::RetryArgs),
     /// Credentials, connection, clock, ledger, next ticks: one line each, with the cure
     Doctor,
+    /// Prints the files without the lines of what is finished, as a diff
+    Tidy,
     /// Care of the ledger
     Ledger(ledger::LedgerArgs),
     /// Prints the JSON Schema of the file, for completion and hover help in an editor
@@ -229,6 +233,7 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Reconcile(args) => ask::reconcile(context, &args).await,
         Command::Retry(args) => ask::retry(context, &args).await,
         Command::Doctor => doctor::run(context).await,
+        Command::Tidy => tidy::run(context).await,
         Command::Ledger(args) => ledger::run(context, &args).await,
         Command::Schema { included } => {
             let schema = if included {

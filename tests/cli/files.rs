@@ -232,6 +232,7 @@ fn wrong_usage_is_64_and_help_is_0() {
         "check",
         "plan",
         "status",
+        "tidy",
         "explain",
         "history",
         "list",

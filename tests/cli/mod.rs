@@ -5,4 +5,5 @@ mod beside;
 mod files;
 mod list;
 mod run;
+mod tidy;
 mod watch;
