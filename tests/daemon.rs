@@ -18,6 +18,7 @@ use lapsed::model::act::Answer;
 use lapsed::model::hold::HoldReason;
 use lapsed::model::ids::{ProviderName, SubscriptionId};
 use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
+use lapsed::provider::list::{Cursor, ListPage, Scope};
 use lapsed::provider::{Admission, Canceller, LookError, Reader};
 use lapsed::reconcile::accept::{self, Proposal};
 use lapsed::reconcile::inbox::Inbox;
@@ -71,6 +72,11 @@ impl Reader for Counts {
                 server_date: None,
             })
         })
+    }
+
+    fn list(&self, _: Scope, _: Option<Cursor>) -> BoxFuture<'_, Result<ListPage, LookError>> {
+        let why = "nobody lists here".to_owned();
+        Box::pin(async { Err(LookError::Unavailable { why }) })
     }
 
     fn clock_skew(&self) -> Option<i64> {

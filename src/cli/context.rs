@@ -83,10 +83,14 @@ impl Context {
 
     /// Prints a result. Whoever closed the pipe has seen enough.
     pub(super) fn print(&self, text: &str) {
+        let _ = self.printed(text);
+    }
+
+    /// Prints a part of a result, and gives whether anybody still reads.
+    pub(super) fn printed(&self, text: &str) -> bool {
         let mut stdout = std::io::stdout().lock();
-        let _ = stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush());
+        let written = stdout.write_all(text.as_bytes());
+        written.and_then(|()| stdout.flush()).is_ok()
     }
 
     /// Says something beside the result.

@@ -16,16 +16,19 @@ mod ask;
 mod check;
 mod context;
 mod demo;
+mod diff;
 mod doctor;
 mod explain;
 mod history;
 mod init;
 mod ledger;
+mod list;
 mod output;
 mod plan;
 mod run;
 mod sandbox;
 mod status;
+mod tidy;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +113,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Events and attempts; --verify checks the record
     History(history::HistoryArgs),
+    /// What a provider has, as a table, CSV or items to paste; reads only
+    List(list::ListArgs),
     /// Sends nothing until `resume`
     Pause(ask::PauseArgs),
     /// Goes on after `pause`
@@ -120,6 +125,8 @@ enum Command {
     Retry(ask::RetryArgs),
     /// Credentials, connection, clock, ledger, next ticks: one line each, with the cure
     Doctor,
+    /// Prints the files without the lines of what is finished, as a diff
+    Tidy,
     /// Care of the ledger
     Ledger(ledger::LedgerArgs),
     /// Prints the JSON Schema of the file, for completion and hover help in an editor
@@ -220,11 +227,13 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Status(args) => status::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args).await,
         Command::History(args) => history::run(context, &args).await,
+        Command::List(args) => list::run(context, &args).await,
         Command::Pause(args) => ask::pause(context, &args).await,
         Command::Resume(args) => ask::resume(context, &args).await,
         Command::Reconcile(args) => ask::reconcile(context, &args).await,
         Command::Retry(args) => ask::retry(context, &args).await,
         Command::Doctor => doctor::run(context).await,
+        Command::Tidy => tidy::run(context).await,
         Command::Ledger(args) => ledger::run(context, &args).await,
         Command::Schema { included } => {
             let schema = if included {

@@ -13,6 +13,7 @@ use crate::yaml::{self, Fault, Mark, Node};
 
 mod csv;
 mod items;
+pub mod lines;
 mod policies;
 mod providers;
 mod raw;

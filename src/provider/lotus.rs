@@ -3,6 +3,7 @@
 //! of a database that is down.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -10,8 +11,10 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use reqwest::{Method, Request, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::transport::{ReadTransport, Reply, below, read_error, unavailable};
+use super::list::{Cursor, ListPage, Listed, Scope};
+use super::transport::{Largest, ReadTransport, Reply, below, read_error, unavailable};
 use super::{Adapter, ConnectError, Credentials, LookError, Order, Reader, Setup, words};
 use crate::config::Auth;
 use crate::model::act::{Action, Answer};
@@ -53,6 +56,22 @@ struct Record {
 #[derive(Deserialize)]
 struct Customer {
     customer_id: String,
+}
+
+/// A customer as their list shows them, without whatever names a person.
+#[derive(Deserialize)]
+struct ListedCustomer {
+    customer_id: String,
+    #[serde(default)]
+    subscriptions: Vec<serde_json::Value>,
+}
+
+/// What cannot be read does not hide the others.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum CustomerEntry {
+    Customer(ListedCustomer),
+    Other(IgnoredAny),
 }
 
 #[derive(Deserialize)]
@@ -146,11 +165,16 @@ impl Lotus {
         if !same(&record.subscription_id, id) {
             return Err(unavailable("the provider answered with another object"));
         }
-        let Some((records, date)) = self.of_customer(&record.customer.customer_id).await? else {
+        let listed = self.of_customer(&record.customer.customer_id).await?;
+        let Some((values, date)) = listed else {
             return Ok(look(not_ours(
                 "its customer is not one of this organization's",
             )));
         };
+        let (records, unreadable) = records_of(values);
+        if unreadable > 0 {
+            return Err(unavailable("the customer's list cannot be read"));
+        }
         let listed = records.iter().find(|it| same(&it.subscription_id, id));
         let Some(listed) = listed else {
             return Ok(look(not_ours(
@@ -159,23 +183,12 @@ impl Lotus {
         };
         // The list is the later reading of the two.
         let now = date.unwrap_or_else(|| self.transport.now());
-        let mut facts =
-            BTreeMap::from([(ExpectField::Customer, listed.customer.customer_id.clone())]);
-        facts.extend(
-            listed
-                .billing_plan
-                .plan_id
-                .clone()
-                .map(|id| (ExpectField::Plan, id)),
-        );
         let successor = successor(listed, &records, now);
         Ok(Look {
             observed: Observed::Found(Subscription {
                 life: life(listed, successor.is_some(), now),
-                billing: Billing::Recurring,
-                facts,
-                period_end: Some(listed.end_date),
                 successor,
+                ..listed.subscription(now)
             }),
             at: reply.began_at,
             server_date: date.or(reply.server_date),
@@ -187,7 +200,7 @@ impl Lotus {
     async fn of_customer(
         &self,
         customer: &str,
-    ) -> Result<Option<(Vec<Record>, Option<DateTime<Utc>>)>, LookError> {
+    ) -> Result<Option<(Vec<serde_json::Value>, Option<DateTime<Utc>>)>, LookError> {
         let mut url = below(&self.base, ["api", "subscriptions", ""]);
         url.query_pairs_mut()
             .append_pair("customer_id", customer)
@@ -204,19 +217,59 @@ impl Lotus {
         if reply.status != 200 {
             return Err(read_error(&reply));
         }
-        let records: Vec<Record> = serde_json::from_slice(&reply.body)
+        let records = serde_json::from_slice(&reply.body)
             .map_err(|_| unavailable("the customer's list cannot be read"))?;
-        let addons: Vec<SubscriptionId> = records
-            .iter()
-            .flat_map(|record| &record.addons)
-            .filter_map(|addon| hex_of(&addon.addon_subscription_id))
-            .collect();
-        // Add-ons appear as records of their own, with the hex of their `addon_sub_` id.
-        let records = records
-            .into_iter()
-            .filter(|record| hex_of(&record.subscription_id).is_none_or(|id| !addons.contains(&id)))
-            .collect();
         Ok(Some((records, reply.server_date)))
+    }
+
+    /// `GET /api/customers/`: the only way to what an organization has (its list of
+    /// subscriptions wants a customer). It comes whole, with each customer's *active* records
+    /// (transcript A): what has ended or not begun is asked for customer by customer.
+    async fn customers(&self, scope: Scope) -> Result<ListPage, LookError> {
+        let headers = self
+            .headers()
+            .map_err(|why| LookError::Credentials { why })?;
+        let url = below(&self.base, ["api", "customers", ""]);
+        let asked = self
+            .transport
+            .get_up_to(Largest::WholeList, "list", url, headers)
+            .await;
+        let reply = asked.map_err(|error| match error {
+            LookError::Unavailable { why } => unavailable(format!(
+                "{why}; Lotus gives all customers in one answer, and a longer `timeout` may help"
+            )),
+            other => other,
+        })?;
+        if reply.status != 200 {
+            return Err(read_error(&reply));
+        }
+        let customers: Vec<CustomerEntry> = serde_json::from_slice(&reply.body)
+            .map_err(|_| unavailable("the list of customers cannot be read"))?;
+        let now = reply.server_date.unwrap_or_else(|| self.transport.now());
+        let mut page = ListPage::default();
+        let mut ids = Vec::new();
+        for customer in customers {
+            match (customer, scope) {
+                (CustomerEntry::Other(_), _) => page.unreadable += 1,
+                (CustomerEntry::Customer(it), Scope::Living) => page.take(it.subscriptions, now),
+                (CustomerEntry::Customer(it), Scope::All) => ids.push(it.customer_id),
+            }
+        }
+        page.next = Cursor::customers(ids.into(), 0);
+        Ok(page)
+    }
+
+    /// Everything that one customer has; who is gone meanwhile has nothing.
+    async fn customer(&self, all: Arc<[String]>, next: usize) -> Result<ListPage, LookError> {
+        let Some(customer) = all.get(next) else {
+            return Ok(ListPage::default());
+        };
+        let (values, date) = self.of_customer(customer).await?.unwrap_or_default();
+        let now = date.unwrap_or_else(|| self.transport.now());
+        let mut page = ListPage::default();
+        page.take(values, now);
+        page.next = Cursor::customers(all, next + 1);
+        Ok(page)
     }
 
     /// `GET /api/ping/` tells a key's organization. A login token may not ask (403): what the
@@ -236,6 +289,58 @@ impl Lotus {
             .map_err(|_| unavailable("the answer to `GET /api/ping/` cannot be read"))?;
         Ok(ping.organization_id)
     }
+}
+
+impl ListPage {
+    /// Takes a customer's records.
+    fn take(&mut self, values: Vec<serde_json::Value>, now: DateTime<Utc>) {
+        let (records, unreadable) = records_of(values);
+        self.unreadable += unreadable;
+        for record in records {
+            match hex_of(&record.subscription_id) {
+                Some(id) => self.entries.push(Listed {
+                    id,
+                    subscription: record.subscription(now),
+                }),
+                None => self.unreadable += 1,
+            }
+        }
+    }
+}
+
+impl Record {
+    /// What it says of itself, by the provider's clock.
+    fn subscription(&self, now: DateTime<Utc>) -> Subscription {
+        let plan = self.billing_plan.plan_id.clone();
+        let mut facts =
+            BTreeMap::from([(ExpectField::Customer, self.customer.customer_id.clone())]);
+        facts.extend(plan.map(|id| (ExpectField::Plan, id)));
+        Subscription {
+            life: life(self, false, now),
+            billing: Billing::Recurring,
+            facts,
+            period_end: Some(self.end_date),
+            successor: None,
+        }
+    }
+}
+
+/// A customer's records, and how many could not be read. Add-ons appear as records of their
+/// own, with the hex of their `addon_sub_` id, and are left out.
+fn records_of(values: Vec<serde_json::Value>) -> (Vec<Record>, u64) {
+    let all = values.len();
+    let mut records: Vec<Record> = values
+        .into_iter()
+        .filter_map(|value| serde_json::from_value(value).ok())
+        .collect();
+    let unreadable = all - records.len();
+    let addons: Vec<SubscriptionId> = records
+        .iter()
+        .flat_map(|record| &record.addons)
+        .filter_map(|addon| hex_of(&addon.addon_subscription_id))
+        .collect();
+    records.retain(|record| hex_of(&record.subscription_id).is_none_or(|id| !addons.contains(&id)));
+    (records, unreadable as u64)
 }
 
 fn not_ours(why: &str) -> Observed {
@@ -306,6 +411,17 @@ impl Reader for Lotus {
 
     fn look<'a>(&'a self, id: &'a SubscriptionId) -> BoxFuture<'a, Result<Look, LookError>> {
         Box::pin(self.record(id))
+    }
+
+    fn list(
+        &self,
+        scope: Scope,
+        from: Option<Cursor>,
+    ) -> BoxFuture<'_, Result<ListPage, LookError>> {
+        match from {
+            Some(Cursor::Customers { all, next }) => Box::pin(self.customer(all, next)),
+            _ => Box::pin(self.customers(scope)),
+        }
     }
 
     fn clock_skew(&self) -> Option<i64> {

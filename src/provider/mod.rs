@@ -18,9 +18,11 @@ use crate::model::ids::SubscriptionId;
 use crate::model::observed::Look;
 use crate::model::provider::ProviderKind;
 
+use self::list::{Cursor, ListPage, Scope};
 use self::transport::{Reply, WriteTransport};
 
 mod kajabi;
+pub mod list;
 mod lotus;
 mod revere;
 mod token;
@@ -35,6 +37,14 @@ pub trait Reader: Send + Sync {
 
     /// Reads one subscription.
     fn look<'a>(&'a self, id: &'a SubscriptionId) -> BoxFuture<'a, Result<Look, LookError>>;
+
+    /// Reads one page of what the account has; the first without a cursor, each other with the
+    /// one of the page before it. [`list::Walk`] reads all of them.
+    fn list(
+        &self,
+        scope: Scope,
+        from: Option<Cursor>,
+    ) -> BoxFuture<'_, Result<ListPage, LookError>>;
 
     /// How far the provider's clock was ahead of ours in the newest answer, in seconds
     /// (negative: behind), where an answer had a `Date`.

@@ -13,13 +13,18 @@ use reqwest::{Method, Request, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
+use super::list::{Cursor, ListPage, Listed, Scope};
 use super::transport::{ReadTransport, Reply, below, read_error, unavailable};
 use super::{Adapter, ConnectError, Credentials, LookError, Order, Reader, Setup, words};
 use crate::config::Auth;
 use crate::model::act::{Action, Answer};
 use crate::model::ids::SubscriptionId;
 use crate::model::observed::{Billing, Life, Look, Observed, Subscription};
-use crate::model::provider::ExpectField;
+use crate::model::provider::{ExpectField, ProviderKind};
+
+/// Subscriptions that are asked for at once. The largest `limit` is undocumented, so that a
+/// page may hold fewer and not be the last.
+const PAGE: &str = "100";
 
 pub(super) struct Revere {
     transport: ReadTransport,
@@ -38,6 +43,19 @@ struct Record {
     next_bill_date: Option<DateTime<Utc>>,
     plan_id: Option<String>,
     gateway_customer_id: Option<String>,
+}
+
+/// A list gives `{"data": {"items": […]}}`, without a total and without a link to the next.
+#[derive(Deserialize)]
+struct Page {
+    data: Items,
+}
+
+#[derive(Deserialize)]
+struct Items {
+    /// Must be there, if only as null: an answer without it is not an empty list.
+    #[serde(deserialize_with = "Option::deserialize")]
+    items: Option<Vec<serde_json::Value>>,
 }
 
 /// Reading gives `{"data": {…}}`, cancelling the bare object; either is taken of any call.
@@ -121,25 +139,68 @@ impl Revere {
         if !record.id.eq_ignore_ascii_case(id.as_str()) {
             return Err(unavailable("the provider answered with another object"));
         }
-        let Some(status) = record.status else {
-            return Err(unavailable("the subscription has no status"));
-        };
+        match record.subscription() {
+            Some(subscription) => Ok(look(Observed::Found(subscription))),
+            None => Err(unavailable("the subscription has no status")),
+        }
+    }
+
+    /// `GET …/recurring/subscription?limit=…&offset=…` (DOCS `subscriptions/getAll`). The next
+    /// page begins after what came, and the list has ended where nothing came.
+    async fn page(&self, offset: u64) -> Result<ListPage, LookError> {
+        let headers = self
+            .headers()
+            .map_err(|why| LookError::Credentials { why })?;
+        let mut url = self.subscriptions.clone();
+        url.query_pairs_mut()
+            .append_pair("limit", PAGE)
+            .append_pair("offset", &offset.to_string());
+        let reply = self.transport.get("list", url, headers).await?;
+        if reply.status != 200 {
+            return Err(read_error(&reply));
+        }
+        let answered: Page = serde_json::from_slice(&reply.body)
+            .map_err(|_| unavailable("the list of subscriptions cannot be read"))?;
+        let items = answered.data.items.unwrap_or_default();
+        let mut page = ListPage::of(&items);
+        page.next = (!items.is_empty()).then_some(Cursor::Offset(offset + items.len() as u64));
+        for item in items {
+            match listed(item) {
+                Some(listed) => page.entries.push(listed),
+                None => page.unreadable += 1,
+            }
+        }
+        Ok(page)
+    }
+}
+
+impl Record {
+    /// What it says; none where it has no status.
+    fn subscription(self) -> Option<Subscription> {
+        let status = self.status?;
         let mut facts = BTreeMap::new();
         facts.extend(
-            record
-                .gateway_customer_id
+            self.gateway_customer_id
                 .map(|id| (ExpectField::Customer, id)),
         );
-        facts.extend(record.plan_id.map(|id| (ExpectField::Plan, id)));
-        Ok(look(Observed::Found(Subscription {
+        facts.extend(self.plan_id.map(|id| (ExpectField::Plan, id)));
+        Some(Subscription {
             life: life(&status),
             billing: Billing::Recurring,
             facts,
             // Filled in after a cancel too: it does not mean that it will be billed.
-            period_end: record.next_bill_date,
+            period_end: self.next_bill_date,
             successor: None,
-        })))
+        })
     }
+}
+
+/// An item of a list, where it says what it is and has an id that an item of a file can have.
+fn listed(item: serde_json::Value) -> Option<Listed> {
+    let record: Record = serde_json::from_value(item).ok()?;
+    let id = SubscriptionId::parse(ProviderKind::Revere, &record.id).ok()?;
+    let subscription = record.subscription()?;
+    Some(Listed { id, subscription })
 }
 
 /// `active` and `canceled` stand in the samples, `failed` (retries spent) on the plans' page;
@@ -162,6 +223,14 @@ impl Reader for Revere {
 
     fn look<'a>(&'a self, id: &'a SubscriptionId) -> BoxFuture<'a, Result<Look, LookError>> {
         Box::pin(self.subscription(id))
+    }
+
+    fn list(&self, _: Scope, from: Option<Cursor>) -> BoxFuture<'_, Result<ListPage, LookError>> {
+        let offset = match from {
+            Some(Cursor::Offset(offset)) => offset,
+            _ => 0,
+        };
+        Box::pin(self.page(offset))
     }
 
     fn clock_skew(&self) -> Option<i64> {

@@ -21,7 +21,23 @@ use crate::config::RateLimit;
 use crate::model::act::Answer;
 
 /// More of an answer than this is not read.
-const LARGEST_BODY: usize = 1 << 20;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Largest {
+    /// An object, or a page of a list.
+    Page,
+    /// A list that its provider gives in one answer, however long it is. Lotus puts every
+    /// invoice of every customer into it.
+    WholeList,
+}
+
+impl Largest {
+    const fn bytes(self) -> usize {
+        match self {
+            Self::Page => 1 << 20,
+            Self::WholeList => 32 << 20,
+        }
+    }
+}
 
 /// More headers than this are refused.
 const MOST_HEADERS: usize = 100;
@@ -154,7 +170,7 @@ enum Lost {
     NotConnected,
     TimedOut,
     Broken,
-    TooLarge,
+    TooLarge(Largest),
 }
 
 impl Lost {
@@ -162,7 +178,7 @@ impl Lost {
         match self {
             Self::NotConnected => "connect",
             Self::TimedOut => "timeout",
-            Self::Broken | Self::TooLarge => "broken",
+            Self::Broken | Self::TooLarge(_) => "broken",
         }
     }
 
@@ -171,7 +187,8 @@ impl Lost {
             Self::NotConnected => "no connection to the provider",
             Self::TimedOut => "no answer in time",
             Self::Broken => "the answer broke off",
-            Self::TooLarge => "the answer has more than 1 MiB",
+            Self::TooLarge(Largest::Page) => "the answer has more than 1 MiB",
+            Self::TooLarge(Largest::WholeList) => "the answer has more than 32 MiB",
         }
     }
 }
@@ -204,10 +221,15 @@ impl Line {
         request.url().origin() == self.origin.origin()
     }
 
-    async fn send(&self, request: Request, operation: &'static str) -> Result<Reply, Lost> {
+    async fn send(
+        &self,
+        request: Request,
+        operation: &'static str,
+        largest: Largest,
+    ) -> Result<Reply, Lost> {
         let watch = Stopwatch::start();
         let began_at = self.clock.now();
-        let result = self.exchange(request, began_at).await;
+        let result = self.exchange(request, began_at, largest).await;
         let outcome = match &result {
             Ok(reply) => class(reply.status),
             Err(lost) => lost.outcome(),
@@ -221,7 +243,12 @@ impl Line {
         result
     }
 
-    async fn exchange(&self, request: Request, began_at: DateTime<Utc>) -> Result<Reply, Lost> {
+    async fn exchange(
+        &self,
+        request: Request,
+        began_at: DateTime<Utc>,
+        largest: Largest,
+    ) -> Result<Reply, Lost> {
         let mut response = self
             .client
             .execute(request)
@@ -235,8 +262,8 @@ impl Line {
         let retry_after = words::retry_after(retry_after, self.clock.now());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
-            if body.len() + chunk.len() > LARGEST_BODY {
-                return Err(Lost::TooLarge);
+            if body.len() + chunk.len() > largest.bytes() {
+                return Err(Lost::TooLarge(largest));
             }
             body.extend_from_slice(&chunk);
         }
@@ -339,9 +366,20 @@ impl ReadTransport {
         url: Url,
         headers: HeaderMap,
     ) -> Result<Reply, LookError> {
+        self.get_up_to(Largest::Page, operation, url, headers).await
+    }
+
+    /// The same, where the answer may be a list that comes whole.
+    pub(super) async fn get_up_to(
+        &self,
+        largest: Largest,
+        operation: &'static str,
+        url: Url,
+        headers: HeaderMap,
+    ) -> Result<Reply, LookError> {
         let mut request = Request::new(Method::GET, url);
         *request.headers_mut() = headers;
-        self.send(request, operation).await
+        self.send(request, operation, largest).await
     }
 
     /// Asks for a token, the one POST that a reader may send.
@@ -355,10 +393,15 @@ impl ReadTransport {
             reqwest::header::HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
         *request.body_mut() = Some(body.into());
-        self.send(request, "token").await
+        self.send(request, "token", Largest::Page).await
     }
 
-    async fn send(&self, request: Request, operation: &'static str) -> Result<Reply, LookError> {
+    async fn send(
+        &self,
+        request: Request,
+        operation: &'static str,
+        largest: Largest,
+    ) -> Result<Reply, LookError> {
         let may_be_sent = request.method() == Method::GET || operation == "token";
         if !may_be_sent || !self.line.at_home(&request) {
             self.line.meter.blocked_write();
@@ -367,7 +410,7 @@ impl ReadTransport {
         self.line.throttle.turn(&*self.line.meter).await?;
         let place = self.line.throttle.place().await;
         self.line.throttle.open()?;
-        let reply = self.line.send(request, operation).await;
+        let reply = self.line.send(request, operation, largest).await;
         drop(place);
         let reply = reply.map_err(|lost| unavailable(lost.in_words()))?;
         self.compare_clocks(&reply);
@@ -451,11 +494,11 @@ impl WriteTransport {
             return Err(not_sent("its time to be sent had run out"));
         }
         self.line
-            .send(request, "cancel")
+            .send(request, "cancel", Largest::Page)
             .await
             .map_err(|lost| match lost {
                 Lost::NotConnected => not_sent(lost.in_words()),
-                Lost::TimedOut | Lost::Broken | Lost::TooLarge => Answer::Unclear {
+                Lost::TimedOut | Lost::Broken | Lost::TooLarge(_) => Answer::Unclear {
                     why: lost.in_words().to_owned(),
                 },
             })

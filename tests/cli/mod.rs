@@ -3,5 +3,7 @@
 mod adversary;
 mod beside;
 mod files;
+mod list;
 mod run;
+mod tidy;
 mod watch;

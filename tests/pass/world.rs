@@ -23,6 +23,7 @@ use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
 use lapsed::model::provider::{ExpectField, ProviderKind};
 use lapsed::model::request::Request;
 use lapsed::model::standing::State;
+use lapsed::provider::list::{Cursor, ListPage, Scope};
 use lapsed::provider::{Admission, Canceller, LookError, Reader};
 use lapsed::reconcile::accept::{self, Proposal};
 use lapsed::reconcile::account;
@@ -204,6 +205,11 @@ impl Reader for Half {
                 server_date: None,
             })
         })
+    }
+
+    fn list(&self, _: Scope, _: Option<Cursor>) -> BoxFuture<'_, Result<ListPage, LookError>> {
+        let why = "nobody lists here".to_owned();
+        Box::pin(async { Err(LookError::Unavailable { why }) })
     }
 
     fn clock_skew(&self) -> Option<i64> {
@@ -555,12 +561,7 @@ impl World {
         };
         format!(
             "version: 1\nmode: {}\nreconcile: {{schedule: \"* * * * *\", timezone: UTC, wait_after_accept: {}}}\nproviders:\n  {}: {{type: {}, {auth}{}}}\n{}cancellations:{items}\n...\n",
-            self.mode,
-            self.wait_after_accept,
-            self.named,
-            self.kind,
-            self.provider_says,
-            self.head
+            self.mode, self.wait_after_accept, self.named, self.kind, self.provider_says, self.head
         )
     }
 

@@ -5,6 +5,7 @@
 
 mod kajabi;
 mod limits;
+mod list;
 mod lotus;
 mod revere;
 mod secrets;
