@@ -23,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Clock;
 pub use error::SourceError;
+pub use includes::included_names;
 use files::Reader;
 use follow::Follower;
 

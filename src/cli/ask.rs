@@ -1,4 +1,4 @@
-//! `pause`, `resume`, `reconcile`, `retry`: asked of the running daemon, through the ledger's
+//! `pause`, `resume`, `reconcile`, `approve`, `retry`: asked of the running daemon, through the ledger's
 //! inbox.
 
 use clap::{Args, ValueEnum};
@@ -7,6 +7,7 @@ use super::context::Context;
 use super::{Exit, output};
 use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{Command, Ledger as _, Posted};
+use crate::model::approval::{Waiting, What};
 use crate::model::ids::ProviderName;
 use crate::model::standing::State;
 
@@ -37,6 +38,18 @@ pub(super) struct RetryArgs {
     /// What is planned afresh
     #[arg(long, value_enum, default_value_t = Ended::Failed)]
     state: Ended,
+    #[command(flatten)]
+    who: Who,
+}
+
+/// The arguments of `approve`.
+#[derive(Debug, Args)]
+pub(super) struct ApproveArgs {
+    /// The digest of what waits, as `lapsed plan` prints it
+    digest: String,
+    /// A canary: frees only the first so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    at_most: Option<u64>,
     #[command(flatten)]
     who: Who,
 }
@@ -127,6 +140,65 @@ pub(super) async fn retry(context: &Context, args: &RetryArgs) -> anyhow::Result
         &format!("asked to plan afresh what is {state}: {}", args.what),
     );
     Ok(Exit::Done)
+}
+
+pub(super) async fn approve(context: &Context, args: &ApproveArgs) -> anyhow::Result<Exit> {
+    let (ledger, _) = context.standing().await?;
+    let waiting = ledger.waiting().await?;
+    let known = waiting.iter().find(|it| it.digest == args.digest);
+    let left = match known {
+        Some(waiting) => waiting.items,
+        None => still_named(&ledger, &args.digest).await?,
+    };
+    if left == 0 {
+        anyhow::bail!("{}", unknown_digest(&args.digest, &waiting));
+    }
+    let command = Command::Approve {
+        plan: args.digest.clone(),
+        at_most: args.at_most,
+    };
+    post(context, &ledger, &args.who, command).await?;
+    let most = args.at_most.unwrap_or(left).min(left);
+    let what = format!(
+        "approved {} of {} that wait under {}",
+        most,
+        output::count(left, "item"),
+        args.digest
+    );
+    tell(context, &ledger, &what);
+    Ok(Exit::Done)
+}
+
+/// How many still wait of those that an earlier digest names.
+async fn still_named(ledger: &SqliteLedger, digest: &str) -> anyhow::Result<u64> {
+    let members = ledger.members(digest.to_owned()).await?.unwrap_or_default();
+    let keys: Vec<_> = members
+        .iter()
+        .filter(|member| !member.freed)
+        .map(|member| member.key.clone())
+        .collect();
+    let found = ledger.find_many(keys).await?;
+    let waits = |request: &crate::model::request::Request| {
+        What::ALL
+            .iter()
+            .any(|what| request.standing.holds.contains(&what.hold()))
+    };
+    Ok(found.iter().flatten().filter(|it| waits(it)).count() as u64)
+}
+
+fn unknown_digest(digest: &str, waiting: &[Waiting]) -> String {
+    if waiting.is_empty() {
+        return format!("nothing waits under {digest}, nor under any other digest");
+    }
+    let near = crate::yaml::nearest(digest, waiting.iter().map(|it| it.digest.as_str()));
+    let hint = near
+        .map(|near| format!("; did you mean {near}?"))
+        .unwrap_or_default();
+    let known: Vec<String> = waiting
+        .iter()
+        .map(|it| format!("{} ({}, {})", it.digest, output::count(it.items, "item"), it.file))
+        .collect();
+    format!("nothing waits under {digest}{hint} There are: {}", known.join(", "))
 }
 
 async fn post(

@@ -19,7 +19,7 @@ use crate::source::{self, Includes, Text};
 use crate::wiring::Environment;
 
 /// More bytes than this are not read before the file says how many it allows.
-const MOST_BYTES: u64 = 512 << 20;
+pub(super) const MOST_BYTES: u64 = 512 << 20;
 
 /// The file is not valid.
 #[derive(Debug, thiserror::Error)]

@@ -167,7 +167,7 @@ async fn ledger(
                 );
                 lines.say(Finding::Odd, "pause", &words);
             }
-            let (hour, day): (u64, u64) = (used.hour.values().sum(), used.day.values().sum());
+            let (hour, day) = (used.common_hour, used.common_day);
             let limits = &config.limits;
             let spent = hour >= limits.per_hour || day >= limits.per_day;
             lines.say(

@@ -12,6 +12,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use self::context::{Context, Invalid};
 use crate::telemetry::{self, LogFormat, Logging};
 
+mod against;
 mod ask;
 mod check;
 mod context;
@@ -22,6 +23,7 @@ mod explain;
 mod history;
 mod init;
 mod ledger;
+mod letter;
 mod list;
 mod output;
 mod plan;
@@ -121,6 +123,8 @@ enum Command {
     Resume(ask::PauseArgs),
     /// Makes a tick now
     Reconcile(ask::PauseArgs),
+    /// Frees what waits under a digest that `plan` prints
+    Approve(ask::ApproveArgs),
     /// Plans afresh what failed or was missed
     Retry(ask::RetryArgs),
     /// Credentials, connection, clock, ledger, next ticks: one line each, with the cure
@@ -231,6 +235,7 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Pause(args) => ask::pause(context, &args).await,
         Command::Resume(args) => ask::resume(context, &args).await,
         Command::Reconcile(args) => ask::reconcile(context, &args).await,
+        Command::Approve(args) => ask::approve(context, &args).await,
         Command::Retry(args) => ask::retry(context, &args).await,
         Command::Doctor => doctor::run(context).await,
         Command::Tidy => tidy::run(context).await,

@@ -5,20 +5,34 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, ValueEnum};
 
 use super::context::Context;
+use super::letter::{self, Letter};
 use super::{Exit, output};
-use crate::config::Mode;
+use crate::config::{Config, Mode};
 use crate::ledger::Ledger;
+use crate::model::approval::{Waiting, What};
 use crate::reconcile::preview::{self, Planned, PlannedItem, Preview, Reading, Sources};
+use crate::schedule;
 use crate::wiring;
 
 /// Items of one group that a person is shown.
-const SHOWN: usize = 50;
+const SHOWN: usize = 30;
 
-/// Items of one group in a comment.
-const SHOWN_IN_MARKDOWN: usize = 20;
+/// The longest comment: what a pull request takes is a little more.
+const LONGEST_COMMENT: usize = 60_000;
+
+/// The longest cell of a table in a comment.
+const LONGEST_CELL: usize = 900;
+
+/// Combinations of terms in a comment.
+const MOST_TOTALS: usize = 50;
+
+/// How far ahead a calendar goes.
+const LONGEST_CALENDAR: chrono::Duration = chrono::Duration::days(3_660);
 
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
@@ -32,6 +46,12 @@ pub(super) struct PlanArgs {
     /// Reads everything that is open
     #[arg(long)]
     refresh: bool,
+    /// The days ahead until then, as a calendar: a day, or an instant
+    #[arg(long, value_name = "DATE")]
+    until: Option<String>,
+    /// Only what this file does differently from another file, or from itself in a git revision
+    #[arg(long, value_name = "FILE|REV")]
+    against: Option<String>,
     /// For people, for programs, or as a comment
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -49,6 +69,17 @@ enum Format {
 
 pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<Exit> {
     let (text, manifest) = context.read()?;
+    let now = context.clock().now();
+    let until = args
+        .until
+        .as_deref()
+        .map(|text| until(text, &manifest.config, now))
+        .transpose()?;
+    let against = args
+        .against
+        .as_deref()
+        .map(|against| super::against::read(context, against))
+        .transpose()?;
     let ledger = context.guest(Some(&manifest.config))?;
     let reading = match (args.offline, args.refresh) {
         (true, _) => Reading::Offline,
@@ -60,20 +91,20 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<Ex
     } else {
         readers(context, &manifest)
     };
-    if ledger.is_none() {
-        context.say("no ledger yet: the whole file is planned as new");
+    if ledger.is_none() && against.is_none() {
+        context.say("no ledger here: the whole file is planned as new; `--against FILE|REV` plans only what a change of it does");
     }
     let bar = progress(reading);
     let preview = preview::preview(
         Sources {
             manifest: &manifest,
             revision: &text.revision,
-            against: None,
-            until: None,
+            against: against.as_ref(),
+            until,
             ledger: ledger.as_ref().map(|ledger| ledger as &dyn Ledger),
             readers,
             reading,
-            now: context.clock().now(),
+            now,
         },
         &|done, all| {
             if let Some(bar) = &bar {
@@ -86,20 +117,56 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<Ex
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
+    for warning in &preview.warnings {
+        context.say(&format!("warning: {warning}"));
+    }
+    let letter = Letter::new(&manifest.config, now);
+    let told = Told {
+        letter: &letter,
+        config: &manifest.config,
+        preview: &preview,
+        only_difference: args.against.as_deref(),
+    };
     context.print(&match args.format {
-        Format::Human => human(&preview, &manifest),
+        Format::Human => told.human(),
         Format::Json => format!("{}\n", serde_json::to_string_pretty(&preview)?),
-        Format::Markdown => markdown(&preview),
+        Format::Markdown => told.markdown(),
     });
-    let something = preview
-        .items
-        .iter()
-        .any(|item| item.changed || !matches!(item.action, Planned::Finished));
+    let something = preview.items.iter().any(|item| {
+        let acts = !matches!(
+            item.action,
+            Planned::Finished | Planned::Held | Planned::InFlight
+        );
+        acts || item.changed
+    });
     Ok(if args.detailed_exitcode && something {
         Exit::Changes
     } else {
         Exit::Done
     })
+}
+
+/// The last instant of a day, or an instant.
+fn until(text: &str, config: &Config, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
+    let zone = config.reconcile.timezone;
+    let read = match text.parse::<NaiveDate>() {
+        Ok(day) => day
+            .succ_opt()
+            .map(|after| schedule::day_begins(after, zone) - chrono::Duration::seconds(1)),
+        Err(_) => DateTime::parse_from_rfc3339(text)
+            .ok()
+            .map(|at| at.to_utc()),
+    };
+    let until = read.with_context(|| {
+        format!("--until {text:?} is no moment; allowed: a day such as 2026-12-31, or an instant such as 2026-12-31T09:00:00+01:00")
+    })?;
+    if until < now {
+        bail!("--until {text} lies in the past");
+    }
+    if until > now + LONGEST_CALENDAR {
+        bail!("--until {text} lies more than ten years ahead");
+    }
+    Ok(until)
 }
 
 /// Read halves of the providers whose secrets are there.
@@ -138,182 +205,358 @@ fn progress(reading: Reading) -> Option<indicatif::ProgressBar> {
     })
 }
 
-const GROUPS: [(Planned, &str); 7] = [
-    (Planned::Cancel, "Cancelled at the next tick"),
-    (Planned::Scheduled, "Cancelled when their time comes"),
+const GROUPS: [(Planned, &str); 8] = [
+    (Planned::Cancel, "At the next tick"),
+    (Planned::Scheduled, "When their time comes"),
     (Planned::Held, "Held"),
-    (Planned::InFlight, "Sent; what became of them is being read"),
+    (Planned::Missed, "Missed: a person is asked"),
+    (Planned::InFlight, "Sent; what becomes of them is being read"),
     (Planned::Settle, "Settled without a write"),
     (Planned::Withdraw, "Withdrawn"),
     (Planned::Finished, "Finished before; nothing follows"),
 ];
 
-fn human(preview: &Preview, manifest: &crate::desired::Manifest) -> String {
-    let mut out = String::new();
-    let observing: Vec<&str> = manifest
-        .config
-        .providers
-        .values()
-        .filter(|provider| provider.mode == Mode::Observe)
-        .map(|provider| provider.name.as_str())
-        .collect();
-    let _ = writeln!(
-        out,
-        "Plan of revision {} at {} (times in UTC)",
-        preview.revision,
-        output::minute(preview.at)
-    );
-    if !observing.is_empty() {
-        let _ = writeln!(
-            out,
-            "Observe mode, nothing is sent: {}",
-            observing.join(", ")
-        );
-    }
-    for (group, title) in GROUPS {
-        let items: Vec<&PlannedItem> = preview
+/// A plan as it is told.
+struct Told<'t> {
+    letter: &'t Letter<'t>,
+    config: &'t Config,
+    preview: &'t Preview,
+    /// What it is compared with.
+    only_difference: Option<&'t str>,
+}
+
+impl Told<'_> {
+    fn group(&self, group: Planned) -> Vec<&PlannedItem> {
+        self.preview
             .items
             .iter()
             .filter(|item| item.action == group)
-            .collect();
-        if items.is_empty() {
-            continue;
-        }
-        let _ = writeln!(out, "\n{title} ({})", items.len());
-        if group == Planned::Finished {
-            continue;
-        }
-        let rows = items.iter().take(SHOWN).map(|item| row(item)).collect();
-        out.push_str(&output::table(
-            ["ITEM", "WHEN", "TICK", "OBSERVED", "WHY", "FROM"],
-            rows,
-        ));
-        if items.len() > SHOWN {
+            .collect()
+    }
+
+    fn observing(&self) -> Vec<&str> {
+        self.config
+            .providers
+            .values()
+            .filter(|provider| provider.mode == Mode::Observe)
+            .map(|provider| provider.name.as_str())
+            .collect()
+    }
+
+    /// What the plan is of, in a line.
+    fn head(&self) -> String {
+        let only = self
+            .only_difference
+            .map(|against| format!(", only what differs from {against}"))
+            .unwrap_or_default();
+        format!(
+            "Plan of revision {} at {} (times in {}){only}",
+            self.preview.revision,
+            self.letter.moment(self.preview.at),
+            self.letter.zone()
+        )
+    }
+
+    fn human(&self) -> String {
+        let mut out = format!("{}\n", self.head());
+        let observing = self.observing();
+        if !observing.is_empty() {
             let _ = writeln!(
                 out,
-                " … and {} more (--format json has all)",
-                items.len() - SHOWN
+                "Observe mode, nothing is sent: {}",
+                observing.join(", ")
             );
         }
+        for (group, title) in GROUPS {
+            let items = self.group(group);
+            if items.is_empty() {
+                continue;
+            }
+            let _ = writeln!(out, "\n{title} ({})", items.len());
+            if group == Planned::Finished {
+                continue;
+            }
+            for item in items.iter().take(SHOWN) {
+                let _ = writeln!(out, "\n  {}   {}", name(item), place(item));
+                out.push_str(&letter::paragraphs(&self.letter.planned(item), 4));
+            }
+            if items.len() > SHOWN {
+                let _ = writeln!(
+                    out,
+                    "\n  … and {} more (--format json has all)",
+                    items.len() - SHOWN
+                );
+            }
+        }
+        if self.preview.items.is_empty() {
+            out.push_str(match self.only_difference {
+                Some(_) => "\nNothing changes.\n",
+                None => "\nThe file asks for nothing.\n",
+            });
+        }
+        for line in self.closing() {
+            let _ = write!(out, "\n{}", letter::paragraphs(&[line], 0));
+        }
+        out.push_str(&self.calendar());
+        out
     }
-    if preview.items.is_empty() {
-        out.push_str("\nThe file asks for nothing.\n");
+
+    /// What waits, what cannot be met, and how long it all takes.
+    fn closing(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for waiting in &self.preview.digests {
+            let Waiting {
+                file,
+                what,
+                digest,
+                items,
+            } = waiting;
+            let items = output::count(*items, "item");
+            lines.push(match what {
+                What::Approval => format!("{items} of {file} wait for an approval. Once accepted, `lapsed approve {digest}` frees them, or `approvals: [{{plan: {digest}, by: YOU, until: DAY}}]` in a later revision."),
+                What::Removal => format!("{items} of {file} vanished at once and are held. `lapsed approve {digest}` withdraws them; putting the lines back frees them."),
+            });
+        }
+        let late = self.preview.items.iter().filter(|it| it.obstacle.is_some());
+        let late = late.count() as u64;
+        if late > 0 {
+            let sooner = "widen a window, take a freeze away, raise a limit, or begin sooner";
+            lines.push(format!(
+                "{} cannot be cancelled in time as things stand: {sooner}.",
+                output::count(late, "item")
+            ));
+        }
+        for effort in &self.preview.effort {
+            let takes = output::length(effort.takes_seconds);
+            let done = match effort.done_at {
+                Some(at) => format!(
+                    "with schedule, freezes and limits the last of them acts {}",
+                    self.letter.moment(at)
+                ),
+                None => "with schedule, freezes and limits they are not done within the time that was looked at".to_owned(),
+            };
+            lines.push(format!(
+                "{}: {}, {}, which take {takes} at {}; {done}.",
+                effort.provider,
+                output::count(effort.items, "cancellation"),
+                output::count(effort.requests, "request"),
+                effort.rate
+            ));
+        }
+        lines
     }
-    for digest in &preview.digests {
-        let _ = writeln!(
-            out,
-            "\nWaiting for an approval in {}: {} (digest {})",
-            digest.file,
-            output::count(digest.items, "item"),
-            digest.digest
+
+    /// The days ahead, those on which something happens.
+    fn calendar(&self) -> String {
+        let Some(days) = &self.preview.calendar else {
+            return String::new();
+        };
+        let mut out = String::from("\nThe days ahead\n");
+        for day in days {
+            let mut words = Vec::new();
+            let mut acts: BTreeMap<&str, Vec<DateTime<Utc>>> = BTreeMap::new();
+            for act in &day.acts {
+                acts.entry(act.provider.as_str()).or_default().push(act.at);
+            }
+            for (provider, times) in acts {
+                words.push(format!(
+                    "{provider} {} ({})",
+                    times.len(),
+                    self.span(&times)
+                ));
+            }
+            for freeze in &day.freezes {
+                words.push(format!("frozen: {freeze}"));
+            }
+            if day.periods_end > 0 {
+                words.push(format!("{} end", output::count(day.periods_end, "period")));
+            }
+            if !words.is_empty() {
+                let _ = writeln!(out, "  {}  {}", day.day.format("%a %Y-%m-%d"), words.join("; "));
+            }
+        }
+        let without: Vec<&PlannedItem> = self
+            .preview
+            .items
+            .iter()
+            .filter(|item| item.acts_at.is_none())
+            .collect();
+        let held = without.iter().filter(|it| it.action == Planned::Held).count() as u64;
+        let unread = without
+            .iter()
+            .filter(|it| it.action == Planned::Scheduled && it.item.due_at.is_none())
+            .count() as u64;
+        if held > 0 {
+            let _ = writeln!(out, "  Not in it: {} held.", output::count(held, "item"));
+        }
+        if unread > 0 {
+            let _ = writeln!(
+                out,
+                "  Not in it: {} whose period's end nobody has read yet (--refresh reads it).",
+                output::count(unread, "item")
+            );
+        }
+        out
+    }
+
+    fn span(&self, times: &[DateTime<Utc>]) -> String {
+        let clock = |at: &DateTime<Utc>| at.with_timezone(&self.letter.zone()).format("%H:%M").to_string();
+        match (times.first(), times.last()) {
+            (Some(first), Some(last)) if clock(first) != clock(last) => {
+                format!("{} to {}", clock(first), clock(last))
+            }
+            (Some(first), _) => clock(first),
+            (None, _) => String::new(),
+        }
+    }
+
+    /// As a comment of a pull request; with as many samples as it has room for.
+    fn markdown(&self) -> String {
+        for samples in [20, 10, 5, 2, 0] {
+            let text = self.markdown_with(samples);
+            if text.chars().count() < LONGEST_COMMENT {
+                return text;
+            }
+        }
+        let mut text: String = self.markdown_with(0);
+        if let Some((at, _)) = text.char_indices().nth(LONGEST_COMMENT - 100) {
+            text.truncate(at);
+            text.push_str("\n\n… cut; `lapsed plan --format json` has all\n");
+        }
+        text
+    }
+
+    fn markdown_with(&self, samples: usize) -> String {
+        let mut out = format!("### lapsed plan\n\n{}\n", cell(&self.head()));
+        let observing = self.observing();
+        if !observing.is_empty() {
+            let _ = writeln!(
+                out,
+                "\n**Observe mode, nothing is sent:** {}",
+                observing.join(", ")
+            );
+        }
+        out.push_str("\n| what | items |\n| --- | ---: |\n");
+        for (group, title) in GROUPS {
+            if let Some(count) = self.preview.summary.get(&group) {
+                let _ = writeln!(out, "| {title} | {count} |");
+            }
+        }
+        if self.preview.items.is_empty() {
+            out.push_str("| nothing changes | 0 |\n");
+        }
+        out.push_str(&self.totals());
+        for line in self.closing() {
+            let _ = writeln!(out, "\n- {}", cell(&line));
+        }
+        for warning in &self.preview.warnings {
+            let _ = writeln!(out, "\n- **Warning:** {}", cell(warning));
+        }
+        let calendar = self.calendar();
+        if !calendar.is_empty() && calendar.chars().count() < LONGEST_COMMENT / 3 {
+            let _ = writeln!(out, "\n```text{calendar}```");
+        }
+        for (group, title) in GROUPS {
+            let items = self.group(group);
+            if group == Planned::Finished || items.is_empty() || samples == 0 {
+                continue;
+            }
+            let _ = writeln!(
+                out,
+                "\n<details><summary>{title} ({})</summary>\n\n| item | what | at |\n| --- | --- | --- |",
+                items.len()
+            );
+            for item in items.iter().take(samples) {
+                let told: Vec<String> = self.letter.planned(item);
+                let _ = writeln!(
+                    out,
+                    "| `{}` | {} | {} |",
+                    name(item),
+                    cell(&told.join(" ")),
+                    cell(&place(item))
+                );
+            }
+            if items.len() > samples {
+                let _ = writeln!(out, "\n… and {} more", items.len() - samples);
+            }
+            out.push_str("\n</details>\n");
+        }
+        out
+    }
+
+    /// How many act on the same terms.
+    fn totals(&self) -> String {
+        let mut totals: BTreeMap<[String; 4], u64> = BTreeMap::new();
+        for planned in &self.preview.items {
+            if matches!(planned.action, Planned::Finished | Planned::Withdraw) {
+                continue;
+            }
+            let terms = &planned.item.terms;
+            let value = |field: &str| {
+                let term = terms.get(field)?;
+                let text = term.value.as_str().map(str::to_owned);
+                Some(text.unwrap_or_else(|| term.value.to_string()))
+            };
+            let billing: Vec<String> = ["flat_fee_behavior", "usage_behavior", "invoicing_behavior"]
+                .into_iter()
+                .filter_map(value)
+                .collect();
+            let row = [
+                planned.item.provider.to_string(),
+                planned.item.when.clone(),
+                value("reason").unwrap_or_default(),
+                billing.join(", "),
+            ];
+            *totals.entry(row).or_default() += 1;
+        }
+        if totals.is_empty() {
+            return String::new();
+        }
+        let mut out = String::from(
+            "\n| provider | when | reason | billing | items |\n| --- | --- | --- | --- | ---: |\n",
         );
+        let all = totals.len();
+        for ([provider, when, reason, billing], count) in totals.into_iter().take(MOST_TOTALS) {
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} | {count} |",
+                cell(&provider),
+                cell(&when),
+                cell(&reason),
+                cell(&billing)
+            );
+        }
+        if all > MOST_TOTALS {
+            let _ = writeln!(out, "\n… and {} more combinations of terms", all - MOST_TOTALS);
+        }
+        out
     }
-    if !preview.effort.is_empty() {
-        out.push('\n');
-    }
-    for effort in &preview.effort {
-        let _ = writeln!(
-            out,
-            "{}: {}, {}, about {} at its rate limit",
-            effort.provider,
-            output::count(effort.items, "cancellation"),
-            output::count(effort.requests, "request"),
-            output::length(effort.takes_seconds)
-        );
-    }
-    out
 }
 
-fn row(planned: &PlannedItem) -> [String; 6] {
-    let item = &planned.item;
-    let why = match (&item.hold, &item.note) {
-        (Some(hold), _) => format!("{}: {} — {}", hold.reason, hold.detail, hold.cure),
-        (None, Some(note)) => note.clone(),
-        (None, None) => item
-            .terms
-            .get("reason")
-            .and_then(|reason| reason.value.as_str())
-            .unwrap_or_default()
-            .to_owned(),
-    };
-    [
-        name(planned),
-        item.when.clone(),
-        item.next_at.map(output::minute).unwrap_or_default(),
-        item.observed.as_ref().map_or_else(
-            || "not read".to_owned(),
-            |observed| observed.summary.clone(),
-        ),
-        why,
-        item.terms
-            .get("when")
-            .map(|when| when.from.clone())
-            .unwrap_or_default(),
-    ]
+/// Text of a table's cell, which can end neither the cell nor begin markup of its own.
+fn cell(text: &str) -> String {
+    let mut cell: String = text
+        .chars()
+        .take(LONGEST_CELL)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    for (from, to) in [("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("@", "@\u{200b}")] {
+        cell = cell.replace(from, to);
+    }
+    cell
 }
 
 fn name(planned: &PlannedItem) -> String {
     let item = &planned.item;
     let again = if item.again > 1 {
-        format!(" (again: {}, a second time)", item.again)
+        format!(" (again: {})", item.again)
     } else {
         String::new()
     };
     format!("{}/{}{again}", item.provider, item.id)
 }
 
-fn markdown(preview: &Preview) -> String {
-    let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
-    let mut out = format!(
-        "### lapsed plan\n\nRevision `{}`.\n\n| what | items |\n| --- | ---: |\n",
-        preview.revision
-    );
-    for (group, title) in GROUPS {
-        if let Some(count) = preview.summary.get(&group) {
-            let _ = writeln!(out, "| {title} | {count} |");
-        }
-    }
-    for (group, title) in GROUPS {
-        if group == Planned::Finished {
-            continue;
-        }
-        let items: Vec<&PlannedItem> = preview
-            .items
-            .iter()
-            .filter(|item| item.action == group)
-            .collect();
-        if items.is_empty() {
-            continue;
-        }
-        let _ = writeln!(
-            out,
-            "\n<details><summary>{title} ({})</summary>\n\n| item | when | observed | why | from |\n| --- | --- | --- | --- | --- |",
-            items.len()
-        );
-        for item in items.iter().take(SHOWN_IN_MARKDOWN) {
-            let [name, when, _, observed, why, from] = row(item);
-            let _ = writeln!(
-                out,
-                "| `{name}` | {} | {} | {} | {} |",
-                cell(&when),
-                cell(&observed),
-                cell(&why),
-                cell(&from)
-            );
-        }
-        if items.len() > SHOWN_IN_MARKDOWN {
-            let _ = writeln!(out, "\n… and {} more", items.len() - SHOWN_IN_MARKDOWN);
-        }
-        out.push_str("\n</details>\n");
-    }
-    for digest in &preview.digests {
-        let _ = writeln!(
-            out,
-            "\nWaiting for an approval in `{}`: {} (digest `{}`)",
-            digest.file,
-            output::count(digest.items, "item"),
-            digest.digest
-        );
-    }
-    out
+fn place(planned: &PlannedItem) -> String {
+    let origin = &planned.item.origin;
+    format!("{}:{}", origin.file, origin.line)
 }

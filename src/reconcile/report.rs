@@ -186,6 +186,7 @@ impl Standpoint {
             hold: hold_report(request, &holds),
             when: request.terms.when_text.clone(),
             labels: request.terms.labels.clone(),
+            ends_with_period: request.terms.when.value == When::EndOfPeriod,
             approved: request.standing.approved.clone(),
             due_at: request.due_at,
             deadline_at: request.deadline_at,
@@ -603,6 +604,9 @@ pub struct ItemReport {
     /// Its labels, which `terms` tells with where they came from.
     #[serde(skip)]
     pub labels: BTreeMap<String, String>,
+    /// Whether `when` is `end_of_period`.
+    #[serde(skip)]
+    pub ends_with_period: bool,
     /// The plan with which it was approved.
     pub approved: Option<String>,
     /// When it may act.

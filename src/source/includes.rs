@@ -43,6 +43,23 @@ pub(super) fn find(root: &Path, main: &str, patterns: &[String]) -> Result<Found
     Ok(walk.found)
 }
 
+/// Which of these names the patterns speak of, main file aside: for files that are not on disk.
+pub fn included_names(patterns: &[String], names: &[String], main: &str) -> Vec<String> {
+    let patterns: Vec<Pattern> = patterns
+        .iter()
+        .filter(|text| !leaves(text))
+        .filter_map(|text| Pattern::of(text))
+        .collect();
+    let mut included: Vec<String> = names
+        .iter()
+        .filter(|name| *name != main)
+        .filter(|name| patterns.iter().any(|pattern| pattern.names(name)))
+        .cloned()
+        .collect();
+    included.sort_unstable();
+    included
+}
+
 /// One pattern, taken apart.
 struct Pattern {
     matcher: GlobMatcher,
@@ -169,6 +186,14 @@ impl Walk<'_> {
 }
 
 impl Pattern {
+    /// Whether it names a path, by its text alone.
+    fn names(&self, name: &str) -> bool {
+        let hidden = name.split('/').any(|part| {
+            part.starts_with("..") || (part.starts_with('.') && !self.dotted)
+        });
+        !hidden && self.matcher.is_match(name)
+    }
+
     /// None for what is no pattern; whoever reads the file says so, with its place.
     fn of(text: &str) -> Option<Self> {
         let text = text.trim_start_matches("./");
