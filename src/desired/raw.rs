@@ -39,15 +39,15 @@ pub(super) struct Root {
     #[schemars(schema_with = "schema::hex32", extend("examples" = ["0f8f5f3e27a14c8e9b682f7e5a1c0d01"]))]
     pub ledger_id: Option<String>,
     /// The password of a shared ledger (PostgreSQL).
-    #[schemars(extend("examples" = [{"env": "LAPSED_LEDGER_PASSWORD"}]))]
+    #[schemars(schema_with = "schema::secret", extend("examples" = [{"env": "LAPSED_LEDGER_PASSWORD"}]))]
     pub ledger_password: Option<Secret>,
     /// The Bearer token that pausing, resuming and reconciling over HTTP ask for (`POST /-/…`).
     /// Without one they are off.
-    #[schemars(extend("examples" = [{"env": "LAPSED_ADMIN_TOKEN"}]))]
+    #[schemars(schema_with = "schema::secret", extend("examples" = [{"env": "LAPSED_ADMIN_TOKEN"}]))]
     pub admin_token: Option<Secret>,
     /// The Bearer token that the status page and the API ask for when they are not served on
     /// loopback.
-    #[schemars(extend("examples" = [{"file": "/run/secrets/lapsed_read_token"}]))]
+    #[schemars(schema_with = "schema::secret", extend("examples" = [{"file": "/run/secrets/lapsed_read_token"}]))]
     pub read_token: Option<Secret>,
     /// Host names under which the page may be opened, beside IP addresses and localhost.
     #[schemars(extend("examples" = [["lapsed.example.com"]]))]

@@ -30,9 +30,10 @@ pub fn included_schema() -> Value {
 }
 
 fn of<T: JsonSchema>(description: &str) -> Value {
-    // Draft 7 is what editors know best.
+    // Draft 7 is what editors know best. With everything in its place a key's own description
+    // is the only one, and a wrong value is told once.
     let mut schema = SchemaSettings::draft07()
-        .with(|settings| settings.inline_subschemas = false)
+        .with(|settings| settings.inline_subschemas = true)
         .into_generator()
         .into_root_schema_for::<T>();
     // A title would head the help of every key.
@@ -48,7 +49,6 @@ fn tidy(value: &mut Value) {
     match value {
         Value::Object(schema) => {
             forget_null(schema);
-            unfold_reference(schema);
             join_lines(schema);
             for (word, inner) in schema.iter_mut() {
                 // An example is a value and no schema.
@@ -76,22 +76,11 @@ fn forget_null(schema: &mut Map<String, Value>) {
     }
     if let Some(Value::Array(choices)) = schema.get_mut("anyOf") {
         choices.retain(|it| it["type"] != "null");
-        if let [one] = choices.as_slice() {
+        if let [Value::Object(one)] = choices.as_slice() {
             let one = one.clone();
             schema.remove("anyOf");
-            // Beside a `$ref` nothing else counts in draft 7.
-            schema.insert("allOf".to_owned(), json!([one]));
+            schema.extend(one);
         }
-    }
-}
-
-/// Says of a key whose value is described elsewhere that it is a map: completion writes the
-/// colon only for a type that it sees at the key itself.
-fn unfold_reference(schema: &mut Map<String, Value>) {
-    let refers = |it: &Value| it.get("$ref").is_some();
-    let choices = schema.get("allOf").and_then(Value::as_array);
-    if choices.is_some_and(|it| it.iter().any(refers)) {
-        schema.insert("type".to_owned(), "object".into());
     }
 }
 
@@ -126,41 +115,51 @@ impl JsonSchema for raw::Secret {
         "Secret".into()
     }
 
-    // No description of its own: an editor would show it in place of the key's.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "object",
-            "properties": {
-                "env": {
-                    "type": "string",
-                    "description": "The environment variable that holds the secret.",
-                    "examples": ["LAPSED_ADMIN_TOKEN"],
-                },
-                "file": {
-                    "type": "string",
-                    "description": "The file that holds the secret, read again when it changes. A relative path starts at this file's folder.",
-                    "examples": ["/run/secrets/kajabi"],
-                },
-                "value": {
-                    "type": "string",
-                    "description": "The secret itself. Only for a provider whose `base_url` is on loopback, such as the sandbox.",
-                    "examples": ["sandbox-secret"],
-                },
-            },
-            "additionalProperties": false,
-            "minProperties": 1,
-            "maxProperties": 1,
-        })
+        let value = json!({
+            "type": "string",
+            "description": "The secret itself. Only where `base_url` is on loopback, as for the sandbox.",
+            "examples": ["sandbox-secret"],
+        });
+        reference(Some(value))
     }
+}
+
+/// A secret that may not stand in the file itself.
+pub(super) fn secret(_: &mut SchemaGenerator) -> Schema {
+    reference(None)
+}
+
+fn reference(value: Option<Value>) -> Schema {
+    let mut places = json!({
+        "env": {
+            "type": "string",
+            "description": "The environment variable that holds it.",
+            "examples": ["LAPSED_ADMIN_TOKEN"],
+        },
+        "file": {
+            "type": "string",
+            "description": "The file that holds it, read again when it changes. A relative path starts at this file's folder.",
+            "examples": ["/run/secrets/lapsed"],
+        },
+    });
+    if let Some(value) = value {
+        places["value"] = value;
+    }
+    json_schema!({
+        "type": "object",
+        "properties": places,
+        "additionalProperties": false,
+        "minProperties": 1,
+        // Beside `properties` it would keep completion from offering the first.
+        "allOf": [{ "maxProperties": 1 }],
+        "errorMessage": "Allowed: {env: NAME} or {file: PATH}, never the secret itself.",
+    })
 }
 
 impl JsonSchema for raw::OneOrMany {
     fn schema_name() -> Cow<'static, str> {
         "OneOrMany".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
@@ -409,15 +408,15 @@ fn by_name(mut value: Schema, description: &str, examples: &[&str]) -> Schema {
 }
 
 pub(super) fn providers(generator: &mut SchemaGenerator) -> Schema {
-    let provider = generator.subschema_for::<raw::Provider>();
-    json_schema!({
-        "type": "object",
-        "additionalProperties": {
-            "description": "One billing provider, under a name of your own: letters, digits, `-` and `_`.",
-            "examples": [{ "type": "kajabi", "token": { "env": "KAJABI_TOKEN" } }],
-            "allOf": [provider],
-        },
-    })
+    let mut provider = raw::Provider::json_schema(generator);
+    let description =
+        "One billing provider, under a name of your own: letters, digits, `-` and `_`.";
+    provider.insert("description".to_owned(), description.into());
+    provider.insert(
+        "examples".to_owned(),
+        json!([{ "type": "kajabi", "token": { "env": "KAJABI_TOKEN" } }]),
+    );
+    json_schema!({ "type": "object", "additionalProperties": provider })
 }
 
 pub(super) fn expect(generator: &mut SchemaGenerator) -> Schema {
