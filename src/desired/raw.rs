@@ -1,6 +1,7 @@
 //! The file's shape: every key, every value still as the text that was written.
 //!
-//! The comments on the keys are what an editor shows: the JSON Schema is made from them.
+//! The comments and examples on the keys are what an editor shows: the JSON Schema is made from
+//! them. They speak to the person who writes the file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,54 +17,82 @@ use super::schema;
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["version", "providers"]))]
 pub(super) struct Root {
-    /// The version of this format: 1.
-    #[schemars(schema_with = "schema::literal_one")]
+    /// The version of this format. Always 1.
+    #[schemars(schema_with = "schema::literal_one", extend("examples" = [1]))]
     pub version: Option<String>,
-    /// observe (default): everything but the write; enforce: act. A provider can have its own.
-    #[schemars(schema_with = "schema::mode")]
+    /// Whether anything is really sent. Default: observe. A provider can have its own.
+    #[schemars(schema_with = "schema::mode", extend("examples" = ["enforce"]))]
     pub mode: Option<String>,
-    /// Where metrics, health, API and page are served, such as 127.0.0.1:9740. Takes effect at the
-    /// next start.
+    /// The IP address and port of the status page, the API, the metrics and the health checks.
+    /// Default: 127.0.0.1:9740. Takes effect at the next start.
+    #[schemars(extend("examples" = ["127.0.0.1:9740"]))]
     pub listen: Option<String>,
-    /// A second address for metrics and health alone.
+    /// A second IP address and port, for metrics and health checks alone: for a scraper on
+    /// another machine. Takes effect at the next start.
+    #[schemars(extend("examples" = ["0.0.0.0:9741"]))]
     pub metrics_listen: Option<String>,
-    /// The ledger: `sqlite:PATH`. Takes effect at the next start.
-    #[schemars(schema_with = "schema::ledger")]
+    /// The database that remembers what was asked for and done. Takes effect at the next start.
+    #[schemars(schema_with = "schema::ledger", extend("examples" = ["sqlite:/var/lib/lapsed/lapsed.db"]))]
     pub ledger: Option<String>,
-    /// The id of the ledger that this file means; another one is not acted on. `lapsed run` prints
-    /// it at its first start.
-    #[schemars(schema_with = "schema::hex32")]
+    /// The id of the ledger that this file means: nothing is sent from another one. `lapsed run`
+    /// prints it at its first start.
+    #[schemars(schema_with = "schema::hex32", extend("examples" = ["0f8f5f3e27a14c8e9b682f7e5a1c0d01"]))]
     pub ledger_id: Option<String>,
-    /// The password of a shared ledger.
+    /// The password of a shared ledger (PostgreSQL).
+    #[schemars(schema_with = "schema::secret", extend("examples" = [{"env": "LAPSED_LEDGER_PASSWORD"}]))]
     pub ledger_password: Option<Secret>,
-    /// What `POST /-/…` asks for as a Bearer token.
+    /// The Bearer token that pausing, resuming and reconciling over HTTP ask for (`POST /-/…`).
+    /// Without one they are off.
+    #[schemars(schema_with = "schema::secret", extend("examples" = [{"env": "LAPSED_ADMIN_TOKEN"}]))]
     pub admin_token: Option<Secret>,
-    /// What the page and the API ask for off loopback.
+    /// The Bearer token that the status page and the API ask for when they are not served on
+    /// loopback.
+    #[schemars(schema_with = "schema::secret", extend("examples" = [{"file": "/run/secrets/lapsed_read_token"}]))]
     pub read_token: Option<Secret>,
-    /// Names that a request may have in `Host`, beside IP literals and localhost.
+    /// Host names under which the page may be opened, beside IP addresses and localhost.
+    #[schemars(extend("examples" = [["lapsed.example.com"]]))]
     pub allowed_hosts: Option<Vec<String>>,
-    /// More items than this are refused (2000000).
-    #[schemars(schema_with = "schema::count")]
+    /// A file set with more cancellations than this is refused. Default: 2000000.
+    #[schemars(schema_with = "schema::count", extend("examples" = [50000]))]
     pub max_items: Option<String>,
-    /// More bytes than this, over all files, are refused (512MiB).
-    #[schemars(schema_with = "schema::size")]
+    /// A file set with more bytes than this is refused. Default: 512MiB.
+    #[schemars(schema_with = "schema::size", extend("examples" = ["64MiB"]))]
     pub max_bytes: Option<String>,
-    /// When passes run.
+    /// When cancellations may be sent, and in which time zone this file counts.
+    #[schemars(extend("examples" = [{"schedule": "*/5 * * * *", "timezone": "Europe/Berlin"}]))]
     pub reconcile: Option<Reconcile>,
-    /// The billing providers; the key is the name that everything else uses.
+    /// The billing providers, at least one. Each key is a name of your own that everything else
+    /// uses.
+    #[schemars(schema_with = "schema::providers", extend("examples" = [{
+        "academy": {"type": "kajabi", "token": {"env": "KAJABI_TOKEN"}}
+    }]))]
     pub providers: Option<BTreeMap<String, Provider>>,
-    /// Read top to bottom; for each field the first policy that matches and sets it wins.
+    /// Terms for many cancellations at once, read top to bottom: for each field the first policy
+    /// that matches and sets it wins.
+    #[schemars(extend("examples" = [[
+        {"name": "fraud ends at once", "match": {"labels": {"cause": "fraud"}}, "set": {"when": "now", "reason": "Fraud"}}
+    ]]))]
     pub policies: Option<Vec<Policy>>,
-    /// Caps on what may happen, over all providers.
+    /// Caps on how much may happen, over all providers together.
+    #[schemars(extend("examples" = [{"per_hour": 100, "per_day": 500}]))]
     pub limits: Option<Limits>,
-    /// Times in which nothing is sent.
+    /// Times in which nothing is sent, such as holidays.
+    #[schemars(extend("examples" = [[
+        {"name": "Black Friday", "from": "2026-11-27", "until": "2026-11-30"}
+    ]]))]
     pub freezes: Option<Vec<Freeze>>,
-    /// What a person has approved, by the digest that `lapsed plan` prints.
+    /// What a person has approved, by the digest that `lapsed plan` prints for what waits.
+    #[schemars(extend("examples" = [[
+        {"plan": "3f9c2a710b5d4e8f9a6c1d2e3f405162", "by": "dana@example.com", "until": "2026-12-02"}
+    ]]))]
     pub approvals: Option<Vec<Approval>>,
-    /// Patterns of files below this file's folder, such as `cancellations/*.yaml`.
+    /// More files with cancellations, as patterns of paths below this file's folder.
+    #[schemars(extend("examples" = [["cancellations/*.yaml", "cancellations/*.csv"]]))]
     pub include: Option<Vec<String>>,
-    /// What shall end.
-    #[schemars(schema_with = "schema::cancellations")]
+    /// The subscriptions that shall end. With none: `[]`.
+    #[schemars(schema_with = "schema::cancellations", extend("examples" = [[
+        {"id": "2145871", "provider": "academy", "when": "2026-12-31"}
+    ]]))]
     pub cancellations: Option<IgnoredAny>,
 }
 
@@ -71,28 +100,35 @@ pub(super) struct Root {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Included {
-    /// Fields for every item of this file that does not set them itself.
-    #[schemars(schema_with = "schema::defaults")]
+    /// Fields for every cancellation of this file that does not set them itself. They go before
+    /// policies.
+    #[schemars(schema_with = "schema::defaults", extend("examples" = [{
+        "provider": "donations", "when": "2027-01-31", "reason": "Customer request"
+    }]))]
     pub defaults: Option<Item>,
-    /// What shall end.
-    #[schemars(schema_with = "schema::cancellations")]
+    /// The subscriptions that shall end. With none: `[]`.
+    #[schemars(schema_with = "schema::cancellations", extend("examples" = [[
+        {"id": "1c9d7a52-98a1-4f0b-9f0e-6a2a7a1d0b01", "provider": "donations", "when": "now"}
+    ]]))]
     pub cancellations: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Reconcile {
-    /// When writes may start: cron with five fields, six with seconds first, or `@hourly` and the
-    /// like (`*/5 * * * *`).
-    #[schemars(schema_with = "schema::schedule")]
+    /// When cancellations may be sent, as cron: five fields, or six with seconds first, or a word
+    /// such as `@hourly`. Default: every five minutes.
+    #[schemars(schema_with = "schema::schedule", extend("examples" = ["*/5 * * * *", "0 9-17 * * MON-FRI", "@hourly"]))]
     pub schedule: Option<String>,
-    /// An IANA zone such as Europe/Berlin: where a bare day begins, and what the schedules mean.
+    /// The IANA time zone in which a day begins and schedules are meant. Needed where a day or a
+    /// local time is written.
+    #[schemars(extend("examples" = ["Europe/Berlin", "America/New_York", "UTC"]))]
     pub timezone: Option<String>,
-    /// Time to revert a commit before it is acted on (0s).
-    #[schemars(schema_with = "schema::duration")]
+    /// How long a change of this file waits before it is acted on: time to revert it. Default: 0s.
+    #[schemars(schema_with = "schema::duration", extend("examples" = ["30m"]))]
     pub wait_after_accept: Option<String>,
-    /// Warned of when no reading of the whole set has succeeded for this long (24h).
-    #[schemars(schema_with = "schema::duration")]
+    /// Warns when the files could not be read as a whole for this long. Default: 24h.
+    #[schemars(schema_with = "schema::duration", extend("examples" = ["24h"]))]
     pub source_max_age: Option<String>,
 }
 
@@ -100,83 +136,103 @@ pub(super) struct Reconcile {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["type"]))]
 pub(super) struct Provider {
-    /// Which API it speaks.
-    #[schemars(schema_with = "schema::kind")]
+    /// Whose API it is.
+    #[schemars(schema_with = "schema::kind", extend("examples" = ["kajabi"]))]
     pub r#type: Option<String>,
-    /// Kajabi: the client's id.
+    /// Kajabi: the id of the API client; with `client_secret`, instead of `token`.
+    #[schemars(extend("examples" = [{"env": "KAJABI_CLIENT_ID"}]))]
     pub client_id: Option<Secret>,
-    /// Kajabi: the client's secret.
+    /// Kajabi: the secret of the API client.
+    #[schemars(extend("examples" = [{"env": "KAJABI_CLIENT_SECRET"}]))]
     pub client_secret: Option<Secret>,
-    /// Kajabi: a ready token. Lotus: a login token (two hours; for tries, not for a daemon).
+    /// Kajabi: a ready access token. Lotus: a login token, which lives two hours: for tries, not
+    /// for a daemon.
+    #[schemars(extend("examples" = [{"env": "KAJABI_TOKEN"}]))]
     pub token: Option<Secret>,
-    /// Revere: sent as it is in `Authorization`. Lotus: sent as `X-API-KEY`.
+    /// Revere: a *Manage Transactions* key. Lotus: an API key.
+    #[schemars(extend("examples" = [{"env": "REVERE_API_KEY"}]))]
     pub api_key: Option<Secret>,
-    /// Revere: required.
+    /// Revere, required: the group, which is the account's Merchant ID in the Hub.
+    #[schemars(schema_with = "schema::told", extend("examples" = ["4f2c9e3a-6a0f-4f4e-8f0c-0d6a4c1b7e11"]))]
     pub group_id: Option<String>,
-    /// Revere: required.
+    /// Revere, required: the Revere Pay account that is linked to the group.
+    #[schemars(schema_with = "schema::told", extend("examples" = ["9a01c7de-1f6b-4a55-9a3a-5b7a4f8e2d22"]))]
     pub linked_account_id: Option<String>,
-    /// Lotus: must be what the API says the key belongs to.
+    /// Lotus: the organization that the API key must belong to; nothing is sent to another one.
+    #[schemars(schema_with = "schema::told", extend("examples" = ["org_0d95c9f4a3b64b7a8d3e2f1a0b9c8d7e"]))]
     pub organization_id: Option<String>,
-    /// Required for lotus; elsewhere the documented address. https, or http on loopback.
+    /// Where the API is: https, or http on loopback. Required for lotus; elsewhere the documented
+    /// address is the default.
+    #[schemars(extend("examples" = ["https://lotus.example.com"]))]
     pub base_url: Option<String>,
-    /// Overrides `reconcile.schedule`.
-    #[schemars(schema_with = "schema::schedule")]
+    /// When cancellations may be sent to this provider. Default: as in `reconcile`.
+    #[schemars(schema_with = "schema::schedule", extend("examples" = ["*/10 * * * *", "0 9-17 * * MON-FRI"]))]
     pub schedule: Option<String>,
-    /// Overrides `mode`.
-    #[schemars(schema_with = "schema::mode")]
+    /// Whether anything is really sent to this provider. Default: as at the top of the file.
+    #[schemars(schema_with = "schema::mode", extend("examples" = ["observe"]))]
     pub mode: Option<String>,
-    /// Requests per second, minute or hour, such as 60/m (60/m).
-    #[schemars(schema_with = "schema::rate")]
+    /// At most so many requests in a second, a minute or an hour. Default: 60/m.
+    #[schemars(schema_with = "schema::rate", extend("examples" = ["60/m"]))]
     pub rate_limit: Option<String>,
-    /// Requests in flight (2).
-    #[schemars(schema_with = "schema::positive")]
+    /// At most so many requests at the same time. Default: 2.
+    #[schemars(schema_with = "schema::positive", extend("examples" = [2]))]
     pub concurrency: Option<String>,
-    /// For one whole request (20s).
-    #[schemars(schema_with = "schema::duration")]
+    /// How long one request may take. Default: 20s.
+    #[schemars(schema_with = "schema::duration", extend("examples" = ["20s"]))]
     pub timeout: Option<String>,
-    /// How long a lost request may still take effect over there (30m); longer than `timeout`.
-    #[schemars(schema_with = "schema::duration")]
+    /// How long a request whose answer was lost may still take effect over there; it is not sent
+    /// again before. Longer than `timeout`. Default: 30m.
+    #[schemars(schema_with = "schema::duration", extend("examples" = ["30m"]))]
     pub resend_after: Option<String>,
-    /// Every item must name these in its `expect`.
-    #[schemars(schema_with = "schema::expect_fields")]
+    /// What every cancellation must name in its `expect`. Default: nothing.
+    #[schemars(schema_with = "schema::expect_fields", extend("examples" = [["customer"]]))]
     pub require_expect: Option<Vec<String>>,
-    /// A private certificate authority, as PEM.
+    /// A certificate authority of your own for this provider, as PEM.
+    #[schemars(extend("examples" = [{"file": "/etc/ssl/our-ca.pem"}]))]
     pub ca: Option<Secret>,
-    /// A proxy. None is taken from the environment.
+    /// The URL of a proxy to go through. None is taken from the environment.
+    #[schemars(extend("examples" = ["http://proxy.example.com:3128"]))]
     pub proxy: Option<String>,
-    /// Kajabi: an instalment plan is a debt; cancelling it writes the rest off. hold (default) or
-    /// cancel.
-    #[schemars(schema_with = "schema::payment_plans")]
+    /// Kajabi: what becomes of a purchase that is paid in instalments, which is a debt. Default:
+    /// hold.
+    #[schemars(schema_with = "schema::payment_plans", extend("examples" = ["hold"]))]
     pub payment_plans: Option<String>,
-    /// If given, every reason must be one of these.
-    #[schemars(schema_with = "schema::texts")]
+    /// If given, every reason must be one of these, word for word.
+    #[schemars(schema_with = "schema::texts", extend("examples" = [["Duplicate Order", "Customer request", "Fraud"]]))]
     pub reasons: Option<Vec<String>>,
-    /// Lotus, `end_of_period`: renewal is turned off at_once (default) or in_window.
-    #[schemars(schema_with = "schema::renewal_off")]
+    /// Lotus, `end_of_period`: when the renewal is turned off. Default: at_once.
+    #[schemars(schema_with = "schema::renewal_off", extend("examples" = ["at_once"]))]
     pub renewal_off: Option<String>,
-    /// The name that this provider had before: its requests go on under the new one.
+    /// The name that this provider had before: what was asked for under it goes on under the new
+    /// one.
+    #[schemars(schema_with = "schema::told", extend("examples" = ["old-academy"]))]
     pub formerly: Option<String>,
-    /// Caps of its own, beside the common ones.
+    /// Caps for this provider alone, beside the common ones.
+    #[schemars(extend("examples" = [{"per_hour": 20}]))]
     pub limits: Option<Limits>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Limits {
-    /// Writes in any rolling hour (100). Zero means zero.
-    #[schemars(schema_with = "schema::count")]
+    /// At most so many cancellations in any 60 minutes. 0 means none. Default for all providers
+    /// together: 100.
+    #[schemars(schema_with = "schema::count", extend("examples" = [100]))]
     pub per_hour: Option<String>,
-    /// Writes in any rolling 24 h (500). Zero means zero.
-    #[schemars(schema_with = "schema::count")]
+    /// At most so many cancellations in any 24 hours. 0 means none. Default for all providers
+    /// together: 500.
+    #[schemars(schema_with = "schema::count", extend("examples" = [500]))]
     pub per_day: Option<String>,
-    /// More new items than this in one revision wait for an approval (100).
-    #[schemars(schema_with = "schema::count")]
+    /// When more cancellations than this are new in one change of the file, they wait for an
+    /// approval. Default: 100.
+    #[schemars(schema_with = "schema::count", extend("examples" = [100]))]
     pub approval_above: Option<String>,
-    /// More open items than this gone in one revision are held (20%; five never are).
-    #[schemars(schema_with = "schema::share")]
+    /// When more open cancellations than this vanish in one change of the file, they are held: a
+    /// number, or a share of them. Up to five never are. Default: 20%.
+    #[schemars(schema_with = "schema::share", extend("examples" = ["20%", 50]))]
     pub removal_above: Option<String>,
-    /// Failures in a row that stop the provider (5).
-    #[schemars(schema_with = "schema::positive")]
+    /// After so many failures in a row nothing more is sent to that provider. Default: 5.
+    #[schemars(schema_with = "schema::positive", extend("examples" = [5]))]
     pub stop_after_failures: Option<String>,
 }
 
@@ -184,60 +240,73 @@ pub(super) struct Limits {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["name", "set"]))]
 pub(super) struct Policy {
-    /// Unique; `explain` names it.
+    /// A name of its own; `lapsed explain` tells it beside each field that it sets.
+    #[schemars(extend("examples" = ["fraud ends at once"]))]
     pub name: Option<String>,
-    /// All conditions must hold; no match: everything.
+    /// Which cancellations it speaks of: all conditions must hold. Without it: every one.
+    #[schemars(extend("examples" = [{"labels": {"cause": "fraud"}}]))]
     pub r#match: Option<Match>,
-    /// What it sets.
+    /// The fields that it gives to cancellations that do not set them themselves.
+    #[schemars(extend("examples" = [{"when": "now", "reason": "Fraud"}]))]
     pub set: Option<Set>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Match {
-    /// Names of providers; globs.
+    /// The provider's name under `providers`; one or a list, `*` stands for anything.
+    #[schemars(extend("examples" = ["metered", ["academy", "donations"]]))]
     pub provider: Option<OneOrMany>,
-    /// Types of providers: kajabi, revere, lotus.
+    /// The provider's type; one or a list.
+    #[schemars(schema_with = "schema::kinds", extend("examples" = ["lotus", ["kajabi", "revere"]]))]
     pub r#type: Option<OneOrMany>,
-    /// Ids of subscriptions; globs.
+    /// The subscription's id; one or a list, `*` stands for anything.
+    #[schemars(extend("examples" = ["sub_*"]))]
     pub id: Option<OneOrMany>,
-    /// Labels of the item; the values are globs.
+    /// Labels that the cancellation must have; each value is one or a list, `*` stands for
+    /// anything.
+    #[schemars(schema_with = "schema::matched_labels", extend("examples" = [{"cause": ["fraud", "chargeback"]}]))]
     pub labels: Option<BTreeMap<String, OneOrMany>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Set {
-    /// now, end_of_period, a day such as 2026-12-31, or an RFC 3339 instant.
-    #[schemars(schema_with = "schema::when")]
+    /// When it ends: now, end_of_period, a day (from its first instant) or an RFC 3339 instant. No
+    /// default.
+    #[schemars(schema_with = "schema::when", extend("examples" = ["end_of_period", "2026-12-31", "2026-12-31T09:00:00+01:00"]))]
     pub when: Option<String>,
-    /// Sent to Revere word for word, and kept for every provider.
-    #[schemars(schema_with = "schema::text")]
+    /// Why it ends. Sent to Revere word for word, and kept in the record for every provider.
+    #[schemars(schema_with = "schema::text", extend("examples" = ["Customer request"]))]
     pub reason: Option<String>,
-    /// end_of_period: when before the period ends the cancel may be sent.
+    /// For `end_of_period`: how long before the paid period ends the cancellation may be sent.
+    #[schemars(extend("examples" = [{"opens": "24h", "closes": "6h"}]))]
     pub window: Option<Window>,
-    /// end_of_period: what happens when the window has gone by (next_period).
-    #[schemars(schema_with = "schema::when_missed")]
+    /// For `end_of_period`: what happens when the window has gone by. Default: next_period.
+    #[schemars(schema_with = "schema::when_missed", extend("examples" = ["ask"]))]
     pub when_missed: Option<String>,
-    /// Lotus: what becomes of fees charged in advance; unset: each charge's own setting.
-    #[schemars(schema_with = "schema::flat_fee")]
+    /// Lotus: what becomes of fees that were charged in advance. Left out: what each charge of the
+    /// plan says itself.
+    #[schemars(schema_with = "schema::flat_fee", extend("examples" = ["charge_prorated"]))]
     pub flat_fee_behavior: Option<String>,
-    /// Lotus, cut off before the period ends: what becomes of usage not billed yet. No default.
-    #[schemars(schema_with = "schema::usage")]
+    /// Lotus: what becomes of usage that is not billed yet. Required where a subscription ends
+    /// before its paid period does.
+    #[schemars(schema_with = "schema::usage", extend("examples" = ["bill_full"]))]
     pub usage_behavior: Option<String>,
-    /// Lotus, cut off before the period ends: when the last invoice is made. No default.
-    #[schemars(schema_with = "schema::invoicing")]
+    /// Lotus: when the last charges are invoiced. Required where a subscription ends before its
+    /// paid period does.
+    #[schemars(schema_with = "schema::invoicing", extend("examples" = ["invoice_now"]))]
     pub invoicing_behavior: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Window {
-    /// How long before the period ends it opens (24h).
-    #[schemars(schema_with = "schema::duration")]
+    /// How long before the end of the paid period it opens. Default: 24h.
+    #[schemars(schema_with = "schema::duration", extend("examples" = ["24h"]))]
     pub opens: Option<String>,
-    /// How long before the period ends it closes (6h).
-    #[schemars(schema_with = "schema::duration")]
+    /// How long before the end of the paid period it closes; shorter than `opens`. Default: 6h.
+    #[schemars(schema_with = "schema::duration", extend("examples" = ["6h"]))]
     pub closes: Option<String>,
 }
 
@@ -245,21 +314,23 @@ pub(super) struct Window {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["name"]))]
 pub(super) struct Freeze {
-    /// Shown wherever it holds something.
+    /// What it is; told wherever it holds something back.
+    #[schemars(extend("examples" = ["Black Friday"]))]
     pub name: Option<String>,
     /// The first day, in `reconcile.timezone`.
-    #[schemars(schema_with = "schema::day")]
+    #[schemars(schema_with = "schema::day", extend("examples" = ["2026-11-27"]))]
     pub from: Option<String>,
-    /// The last day, included.
-    #[schemars(schema_with = "schema::day")]
+    /// The last day, which is included.
+    #[schemars(schema_with = "schema::day", extend("examples" = ["2026-11-30"]))]
     pub until: Option<String>,
-    /// Or: when it begins, with `for`.
-    #[schemars(schema_with = "schema::schedule")]
+    /// Instead of days: when it begins each time, as cron; with `for`.
+    #[schemars(schema_with = "schema::schedule", extend("examples" = ["0 0 * * SAT"]))]
     pub cron: Option<String>,
     /// How long it lasts from each time that `cron` names.
-    #[schemars(schema_with = "schema::duration")]
+    #[schemars(schema_with = "schema::duration", extend("examples" = ["48h"]))]
     pub r#for: Option<String>,
-    /// Whom it holds; as in policies.
+    /// Which cancellations it holds back, as in policies. Without it: every one.
+    #[schemars(extend("examples" = [{"provider": "metered"}]))]
     pub r#match: Option<Match>,
 }
 
@@ -267,65 +338,77 @@ pub(super) struct Freeze {
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["plan", "by", "until"]))]
 pub(super) struct Approval {
-    /// The digest that `lapsed plan` prints for what waits.
-    #[schemars(schema_with = "schema::hex32")]
+    /// The digest (32 hex digits) that `lapsed plan` prints for what waits.
+    #[schemars(schema_with = "schema::hex32", extend("examples" = ["3f9c2a710b5d4e8f9a6c1d2e3f405162"]))]
     pub plan: Option<String>,
-    /// Who approved.
+    /// Who approves it.
+    #[schemars(schema_with = "schema::told", extend("examples" = ["dana@example.com"]))]
     pub by: Option<String>,
-    /// May first apply until then, that day included.
-    #[schemars(schema_with = "schema::day")]
+    /// The last day on which it may first apply.
+    #[schemars(schema_with = "schema::day", extend("examples" = ["2026-12-02"]))]
     pub until: Option<String>,
-    /// A canary: frees only the first so many.
-    #[schemars(schema_with = "schema::count")]
+    /// Frees only the first so many, as a trial.
+    #[schemars(schema_with = "schema::count", extend("examples" = [50]))]
     pub at_most: Option<String>,
-    /// A limit of their own for these items.
-    #[schemars(schema_with = "schema::count")]
+    /// A limit for 24 hours of their own for what it frees.
+    #[schemars(schema_with = "schema::count", extend("examples" = [20000]))]
     pub per_day: Option<String>,
 }
 
-/// One cancellation, and the defaults of a file.
+/// A subscription that shall end; in a file's defaults, what its items have in common.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["id"]))]
 pub(super) struct Item {
     /// The subscription's id at the provider; for Kajabi the purchase's. Quote it: ids are text.
-    #[schemars(schema_with = "schema::text")]
+    #[schemars(schema_with = "schema::told", extend("examples" = [
+        "2145871", "eef1b240-6e4d-42f7-93ea-873d165aa696", "sub_65aa0b9c1d2e4f5a8b7c6d5e4f3a2b1c"
+    ]))]
     pub id: Option<String>,
-    /// A name under `providers`; needed unless there is only one, or the file's defaults name it.
+    /// Whose subscription it is: a name under `providers`. Needed unless there is only one, or the
+    /// file's defaults name it.
+    #[schemars(schema_with = "schema::told", extend("examples" = ["academy"]))]
     pub provider: Option<String>,
-    /// now, end_of_period, a day such as 2026-12-31 (its first instant), or an RFC 3339 instant.
-    #[schemars(schema_with = "schema::when")]
+    /// When it ends: now, end_of_period, a day (from its first instant) or an RFC 3339 instant. No
+    /// default.
+    #[schemars(schema_with = "schema::when", extend("examples" = ["end_of_period", "2026-12-31", "2026-12-31T09:00:00+01:00"]))]
     pub when: Option<String>,
-    /// Sent to Revere word for word, and kept for every provider.
-    #[schemars(schema_with = "schema::text")]
+    /// Why it ends. Sent to Revere word for word, and kept in the record for every provider.
+    #[schemars(schema_with = "schema::text", extend("examples" = ["Customer request"]))]
     pub reason: Option<String>,
-    /// When it was asked for; information only.
-    #[schemars(schema_with = "schema::text")]
+    /// When the customer asked for it. For your records only.
+    #[schemars(schema_with = "schema::text", extend("examples" = ["2026-11-20"]))]
     pub requested: Option<String>,
-    /// Free words for policies, freezes and reports; no personal data.
-    #[schemars(schema_with = "schema::texts_by_name")]
+    /// Words of your own for policies, freezes and reports. No personal data.
+    #[schemars(schema_with = "schema::labels", extend("examples" = [{"ticket": "OPS-4711", "cause": "fraud"}]))]
     pub labels: Option<BTreeMap<String, String>>,
-    /// What the provider must say of the subscription, or nothing is done.
-    #[schemars(schema_with = "schema::expect")]
+    /// What the provider must say of the subscription, or nothing is done: the guard against an
+    /// id that is mistyped but exists.
+    #[schemars(schema_with = "schema::expect", extend("examples" = [{"customer": "82145871"}]))]
     pub expect: Option<BTreeMap<String, String>>,
-    /// 2 asks a second time for the same subscription (1).
-    #[schemars(schema_with = "schema::positive")]
+    /// 2 asks a second time for the same subscription, after the customer came back. Default: 1.
+    #[schemars(schema_with = "schema::positive", extend("examples" = [2]))]
     pub again: Option<String>,
-    /// When the paid period ends, for providers that do not tell.
-    #[schemars(schema_with = "schema::moment")]
+    /// When the paid period ends, for a provider that does not tell (Kajabi).
+    #[schemars(schema_with = "schema::moment", extend("examples" = ["2026-12-14"]))]
     pub period_ends: Option<String>,
-    /// end_of_period: when before the period ends the cancel may be sent.
+    /// For `end_of_period`: how long before the paid period ends the cancellation may be sent.
+    #[schemars(extend("examples" = [{"opens": "24h", "closes": "6h"}]))]
     pub window: Option<Window>,
-    /// end_of_period: what happens when the window has gone by (next_period).
-    #[schemars(schema_with = "schema::when_missed")]
+    /// For `end_of_period`: what happens when the window has gone by. Default: next_period.
+    #[schemars(schema_with = "schema::when_missed", extend("examples" = ["ask"]))]
     pub when_missed: Option<String>,
-    /// Lotus: what becomes of fees charged in advance; unset: each charge's own setting.
-    #[schemars(schema_with = "schema::flat_fee")]
+    /// Lotus: what becomes of fees that were charged in advance. Left out: what each charge of the
+    /// plan says itself.
+    #[schemars(schema_with = "schema::flat_fee", extend("examples" = ["charge_prorated"]))]
     pub flat_fee_behavior: Option<String>,
-    /// Lotus, cut off before the period ends: what becomes of usage not billed yet. No default.
-    #[schemars(schema_with = "schema::usage")]
+    /// Lotus: what becomes of usage that is not billed yet. Required where a subscription ends
+    /// before its paid period does.
+    #[schemars(schema_with = "schema::usage", extend("examples" = ["bill_full"]))]
     pub usage_behavior: Option<String>,
-    /// Lotus, cut off before the period ends: when the last invoice is made. No default.
-    #[schemars(schema_with = "schema::invoicing")]
+    /// Lotus: when the last charges are invoiced. Required where a subscription ends before its
+    /// paid period does.
+    #[schemars(schema_with = "schema::invoicing", extend("examples" = ["invoice_now"]))]
     pub invoicing_behavior: Option<String>,
 }
 

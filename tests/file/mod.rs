@@ -6,6 +6,7 @@ mod csv;
 mod errors;
 mod limits;
 mod policies;
+mod schema;
 
 /// The start of a file that is valid.
 pub const HEAD: &str = "version: 1
