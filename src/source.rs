@@ -23,9 +23,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Clock;
 pub use error::SourceError;
-pub use includes::included_names;
 use files::Reader;
 use follow::Follower;
+pub use includes::included_names;
 
 /// Tells which patterns a main file's bytes include, below its folder.
 ///

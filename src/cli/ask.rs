@@ -196,9 +196,19 @@ fn unknown_digest(digest: &str, waiting: &[Waiting]) -> String {
         .unwrap_or_default();
     let known: Vec<String> = waiting
         .iter()
-        .map(|it| format!("{} ({}, {})", it.digest, output::count(it.items, "item"), it.file))
+        .map(|it| {
+            format!(
+                "{} ({}, {})",
+                it.digest,
+                output::count(it.items, "item"),
+                it.file
+            )
+        })
         .collect();
-    format!("nothing waits under {digest}{hint} There are: {}", known.join(", "))
+    format!(
+        "nothing waits under {digest}{hint} There are: {}",
+        known.join(", ")
+    )
 }
 
 async fn post(

@@ -3,13 +3,21 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::context::{Context, Invalid};
 use super::{Exit, output};
+use crate::config::Subject;
 use crate::desired::{Manifest, Problem};
+use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
+use crate::model::memory::Used;
+use crate::model::terms::Wanted;
+use crate::plan::due::first_plan;
+use crate::plan::forecast::{Work, forecast};
+use crate::plan::window::Hours;
 use crate::source::Text;
 use crate::yaml;
 
@@ -56,15 +64,19 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> anyhow::Result<Exit> {
     };
     let mut warnings = manifest.warnings.clone();
     warnings.extend(missing_secrets(context, &text, &manifest));
+    let now = context.clock().now();
+    warnings.extend(deadlines(&manifest, now));
+    warnings.extend(past_approvals(context, &text, &manifest, now));
     let main = text.files.first().map(|file| context.shown(&file.name));
     warnings.sort_by_key(|warning| (Some(&warning.file) != main.as_ref(), warning.line));
     let mut errors = Vec::new();
     if args.strict {
-        // A pull request has no secrets, however strictly its file is read.
-        let (secrets, strict) = warnings
+        // A pull request has no secrets, however strictly its file is read, and an approval that
+        // has had its day spoils nothing.
+        let (mild, strict) = warnings
             .into_iter()
-            .partition(|warning: &Problem| warning.code == "secret_missing");
-        warnings = secrets;
+            .partition(|warning: &Problem| MILD.contains(&warning.code));
+        warnings = mild;
         errors = strict;
         errors.extend(no_end_mark(context, &text, &manifest));
     }
@@ -207,6 +219,108 @@ fn human(context: &Context, text: &Text, manifest: &Manifest, told: &[Told<'_>])
         rows,
     ));
     out
+}
+
+/// Warnings that stay warnings, however strictly a file is read.
+const MILD: [&str; 2] = ["secret_missing", "approval_past"];
+
+/// Items that cannot be cancelled in time, as far as the file alone tells when that is: no tick
+/// falls into their window, or others go first.
+fn deadlines(manifest: &Manifest, now: DateTime<Utc>) -> Vec<Problem> {
+    let config = &manifest.config;
+    let mut problems = Vec::new();
+    let (mut items, mut work) = (Vec::new(), Vec::new());
+    for wanted in &manifest.wanted {
+        let Some(provider) = config.providers.get(&wanted.key.provider) else {
+            continue;
+        };
+        let plan = first_plan(wanted, provider, config, now);
+        if let Some(detail) = plan.holds.get(&HoldReason::NoSafeWindow) {
+            problems.push(not_in_time(wanted, "no_safe_window", detail));
+        } else if let (Some(due_at), Some(deadline_at)) = (plan.due_at, plan.deadline_at)
+            && deadline_at > now
+        {
+            let subject = Subject {
+                provider: &wanted.key.provider,
+                kind: provider.kind(),
+                id: &wanted.key.id,
+                labels: &wanted.terms.labels,
+            };
+            work.push(Work {
+                provider: provider.name.clone(),
+                order: work.len() as i64,
+                due_at,
+                deadline_at: Some(deadline_at),
+                freezes: Hours::of(&provider.schedule, &config.freezes, &subject).freezes,
+                own_limit: None,
+            });
+            items.push(wanted);
+        }
+    }
+    let last = work.iter().filter_map(|it| it.deadline_at).max();
+    let foretold = forecast(config, &work, &Used::default(), now, last.unwrap_or(now));
+    for (wanted, foretold) in items.into_iter().zip(foretold) {
+        if let Some(obstacle) = foretold.obstacle {
+            problems.push(not_in_time(wanted, "deadline", &obstacle.words()));
+        }
+    }
+    problems
+}
+
+fn not_in_time(wanted: &Wanted, code: &'static str, why: &str) -> Problem {
+    let cure = match code {
+        "no_safe_window" => HoldReason::NoSafeWindow.cure(),
+        _ => "raise the limit, widen the item's `window`, or end some of them earlier",
+    };
+    Problem {
+        file: wanted.place.file.clone(),
+        line: wanted.place.line,
+        column: 1,
+        code,
+        message: format!(
+            "{}: {why}, so that it cannot be cancelled in time; {cure}",
+            wanted.key
+        ),
+    }
+}
+
+/// Approvals whose day is past.
+fn past_approvals(
+    context: &Context,
+    text: &Text,
+    manifest: &Manifest,
+    now: DateTime<Utc>,
+) -> Vec<Problem> {
+    let today = now
+        .with_timezone(&manifest.config.reconcile.timezone)
+        .date_naive();
+    let Some(main) = text.files.first() else {
+        return Vec::new();
+    };
+    let document = yaml::parse(&main.bytes).ok();
+    manifest
+        .config
+        .approvals
+        .iter()
+        .enumerate()
+        .filter(|(_, approval)| today > approval.until)
+        .map(|(index, approval)| {
+            let step = index.to_string();
+            let mark = document
+                .as_ref()
+                .map(|document| document.root.mark_at(&["approvals", &step, "until"]));
+            Problem {
+                file: context.shown(&main.name),
+                line: mark.map_or(1, |mark| mark.line),
+                column: mark.map_or(1, |mark| mark.column),
+                code: "approval_past",
+                message: format!(
+                    "the approval of {} by {}: its day, {}, is past; it frees nothing that it has not begun to free",
+                    approval.plan, approval.by, approval.until
+                ),
+            }
+        })
+        .collect()
 }
 
 /// Secrets that are not there: no error here, since a pull request has none.

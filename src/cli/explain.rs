@@ -1,16 +1,23 @@
 //! `lapsed explain`: everything there is to say of one item.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
 use super::context::Context;
+use super::letter::{self, Letter};
 use super::{Exit, output};
-use crate::ledger::{EventQuery, Ledger as _, Recorded};
+use crate::config::Subject;
+use crate::desired::{Manifest, PolicyReport};
+use crate::ledger::{EventQuery, Ledger, Recorded};
 use crate::model::ids::Key;
-use crate::model::terms::Wanted;
-use crate::reconcile::report::{EventReport, ItemReport, Standpoint, terms_report};
+use crate::model::standing::State;
+use crate::model::terms::{Unused, Wanted};
+use crate::reconcile::preview::{self, PlannedItem, Reading, Sources};
+use crate::reconcile::report::{EventReport, ItemReport, Standpoint, TermReport, terms_report};
 use crate::reconcile::story;
 
 /// Events that are shown.
@@ -33,24 +40,17 @@ enum Format {
 }
 
 pub(super) async fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result<Exit> {
-    let file = context.read().ok().map(|(_, manifest)| manifest);
+    let file = context.read().ok();
+    let manifest = file.as_ref().map(|(_, manifest)| manifest);
     let standing = context.standing().await;
     let config = match &standing {
         Ok((_, Some(config))) => Some(Arc::clone(config)),
-        _ => file
-            .as_ref()
-            .map(|manifest| Arc::new(manifest.config.clone())),
+        _ => manifest.map(|manifest| Arc::new(manifest.config.clone())),
     };
     let (provider, id) = output::key(&args.item, config.as_deref())?;
-    let wanted: Vec<&Wanted> = file
-        .iter()
-        .flat_map(|manifest| &manifest.wanted)
-        .filter(|wanted| wanted.key.provider == provider && wanted.key.id == id)
-        .collect();
+    let now = context.clock().now();
     let mut items = Vec::new();
-    let mut now = context.clock().now();
     if let (Ok((ledger, _)), Some(config)) = (&standing, &config) {
-        now = context.clock().now();
         let standpoint = Standpoint::read(ledger, Arc::clone(config), now).await?;
         for request in ledger.find_all(provider.clone(), id.clone()).await? {
             let query = EventQuery {
@@ -62,6 +62,11 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result
             items.push((standpoint.item(&request), events));
         }
     }
+    let wanted: Vec<&Wanted> = manifest
+        .iter()
+        .flat_map(|manifest| &manifest.wanted)
+        .filter(|wanted| wanted.key.provider == provider && wanted.key.id == id)
+        .collect();
     if items.is_empty() && wanted.is_empty() {
         let key = Key {
             provider,
@@ -70,18 +75,54 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result
         };
         context.complain(&format!(
             "{key} stands neither in the file nor in the ledger{}",
-            nearest(&key, file.as_ref())
+            nearest(&key, manifest)
         ));
         return Ok(Exit::Failed);
     }
-    context.print(&match args.format {
-        Format::Json => json(&items, &wanted)?,
-        Format::Human => human(&items, &wanted, now),
-    });
+    if args.format == Format::Json {
+        context.print(&json(&items, &wanted)?);
+        return Ok(Exit::Done);
+    }
+    let ledger = standing
+        .as_ref()
+        .ok()
+        .map(|(ledger, _)| ledger as &dyn Ledger);
+    let planned = match &file {
+        Some((text, manifest)) => foretold(manifest, &text.revision, ledger, now).await?,
+        None => Vec::new(),
+    };
+    let Some(config) = config else {
+        return Ok(Exit::Failed);
+    };
+    let explained = Explained {
+        letter: Letter::new(&config, now),
+        policies: manifest.map_or(&[], |manifest| &manifest.policies),
+    };
+    context.print(&explained.all(&items, &wanted, &planned));
     Ok(Exit::Done)
 }
 
-fn nearest(key: &Key, file: Option<&crate::desired::Manifest>) -> String {
+/// What the plan says of every item, from what is known already.
+async fn foretold(
+    manifest: &Manifest,
+    revision: &str,
+    ledger: Option<&dyn Ledger>,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Vec<PlannedItem>> {
+    let sources = Sources {
+        manifest,
+        revision,
+        against: None,
+        ledger,
+        readers: BTreeMap::new(),
+        reading: Reading::Offline,
+        now,
+        until: None,
+    };
+    Ok(preview::preview(sources, &|_, _| {}).await?.items)
+}
+
+fn nearest(key: &Key, file: Option<&Manifest>) -> String {
     let known: Vec<&str> = file
         .iter()
         .flat_map(|manifest| &manifest.wanted)
@@ -113,116 +154,219 @@ fn json(items: &[(ItemReport, Vec<Recorded>)], wanted: &[&Wanted]) -> anyhow::Re
     ))
 }
 
-fn human(
-    items: &[(ItemReport, Vec<Recorded>)],
-    wanted: &[&Wanted],
-    now: chrono::DateTime<chrono::Utc>,
-) -> String {
-    let mut out = String::new();
-    for (item, events) in items {
-        one(&mut out, item, events, now);
-    }
-    for wanted in wanted {
-        let known = items.iter().any(|(item, _)| item.again == wanted.key.again);
-        if !known {
-            let _ = writeln!(
-                out,
-                "{}\n  stands at {} and is not accepted yet\n",
-                wanted.key, wanted.place
-            );
-            for (field, term) in terms_report(&wanted.terms) {
-                let _ = writeln!(out, "  {field:<20} {}  ({})", plain(&term.value), term.from);
-            }
-        }
-    }
-    out
+/// Tells all there is to say of one subscription.
+struct Explained<'e> {
+    letter: Letter<'e>,
+    policies: &'e [PolicyReport],
 }
 
-fn one(
-    out: &mut String,
-    item: &ItemReport,
-    events: &[Recorded],
-    now: chrono::DateTime<chrono::Utc>,
-) {
+impl Explained<'_> {
+    fn all(
+        &self,
+        items: &[(ItemReport, Vec<Recorded>)],
+        wanted: &[&Wanted],
+        planned: &[PlannedItem],
+    ) -> String {
+        let mut out = String::new();
+        for (item, events) in items {
+            let told = planned
+                .iter()
+                .find(|it| same(&it.item, item) && !it.changed);
+            let in_file = wanted.iter().find(|it| it.key.again == item.again);
+            self.one(&mut out, item, told, in_file.copied());
+            self.history(&mut out, events);
+        }
+        for wanted in wanted {
+            if !items.iter().any(|(item, _)| item.again == wanted.key.again) {
+                self.not_accepted(&mut out, wanted, planned);
+            }
+        }
+        out
+    }
+
+    fn one(
+        &self,
+        out: &mut String,
+        item: &ItemReport,
+        told: Option<&PlannedItem>,
+        wanted: Option<&Wanted>,
+    ) {
+        let _ = writeln!(out, "{}   {}", title(item), item.state);
+        let untold = PlannedItem::untold(item.clone());
+        // What the ledger says now, with what the days ahead will bring.
+        let told = PlannedItem {
+            item: item.clone(),
+            ..told.unwrap_or(&untold).clone()
+        };
+        let mut lines = self.letter.planned(&told);
+        lines.extend(self.next(item));
+        out.push_str(&letter::paragraphs(&lines, 4));
+        let origin = &item.origin;
+        let mut asked = vec![format!(
+            "Asked for at {}:{} in revision {}; first accepted {}.",
+            origin.file,
+            origin.line,
+            origin.revision,
+            self.letter.moment(item.created_at)
+        )];
+        if wanted.is_none() {
+            asked.push("The file as it now is does not ask for it.".to_owned());
+        } else if wanted.is_some_and(|wanted| differs(wanted, item)) {
+            asked.push(
+                "The file as it now is asks for other terms, which are not accepted yet."
+                    .to_owned(),
+            );
+        }
+        asked.extend(
+            item.approved
+                .as_ref()
+                .map(|plan| format!("Approved as part of plan {plan}.")),
+        );
+        let _ = write!(out, "\n{}", letter::paragraphs(&asked, 4));
+        self.fields(out, &item.terms, &item.unused, wanted);
+    }
+
+    /// What happens next by itself.
+    fn next(&self, item: &ItemReport) -> Option<String> {
+        if item.state.finished() || item.state == State::Withdrawn {
+            return None;
+        }
+        let at = self.letter.moment_from_now(item.next_at?);
+        let due = item
+            .due_at
+            .is_some_and(|due_at| item.next_at.is_some_and(|next| next >= due_at));
+        let what = match item.state {
+            State::Sending | State::Unknown | State::Ending => "it is read again",
+            State::Retrying => "it is tried again",
+            State::Held => "it is looked at again",
+            _ if due => "it acts, as far as nothing holds it then",
+            _ => "its period's end is read again",
+        };
+        Some(format!("Next, {at}: {what}."))
+    }
+
+    fn not_accepted(&self, out: &mut String, wanted: &Wanted, planned: &[PlannedItem]) {
+        let _ = writeln!(out, "{}   not accepted yet", wanted.key);
+        let told = planned.iter().find(|it| {
+            it.item.id == wanted.key.id.as_str()
+                && it.item.provider == wanted.key.provider
+                && it.item.again == wanted.key.again
+        });
+        if let Some(told) = told {
+            out.push_str(&letter::paragraphs(&self.letter.planned(told), 4));
+        }
+        let stands = vec![format!("It stands at {}.", wanted.place)];
+        let _ = write!(out, "\n{}", letter::paragraphs(&stands, 4));
+        let terms = terms_report(&wanted.terms);
+        self.fields(out, &terms, &wanted.terms.unused, Some(wanted));
+        out.push('\n');
+    }
+
+    /// Every field, what set it, and what else would have.
+    fn fields(
+        &self,
+        out: &mut String,
+        terms: &BTreeMap<&'static str, TermReport>,
+        unused: &[Unused],
+        wanted: Option<&Wanted>,
+    ) {
+        out.push_str("\n  Fields, and what set them\n");
+        for (field, term) in terms {
+            let _ = writeln!(
+                out,
+                "    {field:<20} {}  ({})",
+                plain(&term.value),
+                term.from
+            );
+            for (name, value) in self.lost(field, &term.from, wanted) {
+                let _ = writeln!(
+                    out,
+                    "    {:<20} not {value}, which policy `{name}` sets",
+                    ""
+                );
+            }
+        }
+        for unused in unused {
+            let _ = writeln!(
+                out,
+                "    {:<20} {}  ({}) unused: {}",
+                unused.field, unused.value, unused.from, unused.why
+            );
+        }
+    }
+
+    /// Policies that speak of the item and set the field, and lost.
+    fn lost(&self, field: &str, winner: &str, wanted: Option<&Wanted>) -> Vec<(&str, &str)> {
+        let Some(wanted) = wanted else {
+            return Vec::new();
+        };
+        let subject = Subject {
+            provider: &wanted.key.provider,
+            kind: self.letter.kind(&wanted.key.provider),
+            id: &wanted.key.id,
+            labels: &wanted.terms.labels,
+        };
+        self.policies
+            .iter()
+            .filter(|policy| policy.matcher.matches(&subject))
+            .filter(|policy| winner != format!("policy `{}`", policy.name))
+            .filter_map(|policy| Some((policy.name.as_str(), policy.sets.get(field)?.as_str())))
+            .collect()
+    }
+
+    fn history(&self, out: &mut String, events: &[Recorded]) {
+        out.push_str("\n  History\n");
+        for event in events {
+            let told = format!(
+                "{}  {}",
+                self.letter.moment(event.at),
+                story::sentence(event)
+            );
+            out.push_str(&letter::paragraphs(&[told], 4));
+        }
+        out.push('\n');
+    }
+}
+
+fn same(one: &ItemReport, other: &ItemReport) -> bool {
+    one.id == other.id && one.provider == other.provider && one.again == other.again
+}
+
+/// Whether the file's terms are not those that are in force.
+fn differs(wanted: &Wanted, item: &ItemReport) -> bool {
+    let values = |terms: &BTreeMap<&'static str, TermReport>| {
+        terms
+            .iter()
+            .map(|(field, term)| (*field, term.value.clone()))
+            .collect::<Vec<_>>()
+    };
+    values(&terms_report(&wanted.terms)) != values(&item.terms)
+}
+
+fn title(item: &ItemReport) -> String {
     let again = if item.again > 1 {
         format!(" (again: {})", item.again)
     } else {
         String::new()
     };
-    let _ = writeln!(out, "{}/{}{again}  {}", item.provider, item.id, item.state);
-    let _ = writeln!(
-        out,
-        "  at {}:{}, revision {}",
-        item.origin.file, item.origin.line, item.origin.revision
-    );
-    if let Some(hold) = &item.hold {
-        let _ = writeln!(out, "  held: {} — {}", hold.reason, hold.detail);
-        let _ = writeln!(out, "  cure: {}", hold.cure);
-        if !hold.also.is_empty() {
-            let also: Vec<&str> = hold.also.iter().map(|reason| reason.as_str()).collect();
-            let _ = writeln!(out, "  also: {}", also.join(", "));
-        }
-    }
-    if let Some(note) = &item.note {
-        let _ = writeln!(out, "  {note}");
-    }
-    let mut time = |what: &str, at: Option<chrono::DateTime<chrono::Utc>>| {
-        if let Some(at) = at {
-            let _ = writeln!(
-                out,
-                "  {what:<9} {} ({})",
-                output::second(at),
-                output::relative(at, now)
-            );
-        }
-    };
-    time("due", item.due_at);
-    time("deadline", item.deadline_at);
-    time("next", item.next_at);
-    if let Some(end) = &item.period_end {
-        let _ = writeln!(
-            out,
-            "  period    ends {} (says {})",
-            output::second(end.at),
-            end.source
-        );
-    }
-    match &item.observed {
-        Some(observed) => {
-            let _ = writeln!(
-                out,
-                "  observed  {} ({})",
-                observed.summary,
-                output::relative(observed.at, now)
-            );
-        }
-        None => out.push_str("  observed  nothing yet: it is read when it is due\n"),
-    }
-    out.push_str("\n  Fields, and what set them\n");
-    for (field, term) in &item.terms {
-        let _ = writeln!(out, "  {field:<20} {}  ({})", plain(&term.value), term.from);
-    }
-    for unused in &item.unused {
-        let _ = writeln!(
-            out,
-            "  {:<20} {}  ({}) unused: {}",
-            unused.field, unused.value, unused.from, unused.why
-        );
-    }
-    out.push_str("\n  History\n");
-    for event in events {
-        let _ = writeln!(
-            out,
-            "  {}  {}",
-            output::second(event.at),
-            story::sentence(event)
-        );
-    }
-    out.push('\n');
+    format!("{}/{}{again}", item.provider, item.id)
 }
 
 fn plain(value: &serde_json::Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
+    if let Some(text) = value.as_str() {
+        return text.to_owned();
+    }
+    let Some(map) = value.as_object() else {
+        return value.to_string();
+    };
+    let parts: Vec<String> = map
+        .iter()
+        .map(
+            |(name, value)| match name.strip_suffix("_seconds").zip(value.as_u64()) {
+                Some((name, seconds)) => format!("{name} {}", output::length(seconds)),
+                None => format!("{name}: {}", plain(value)),
+            },
+        )
+        .collect();
+    parts.join(", ")
 }

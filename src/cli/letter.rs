@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::output;
-use crate::config::{Config, RenewalOff};
+use crate::config::{Config, ProviderConfig, RenewalOff};
+use crate::model::ids::ProviderName;
 use crate::model::provider::ProviderKind;
 use crate::model::standing::State;
 use crate::reconcile::preview::PlannedItem;
@@ -25,6 +26,14 @@ pub(super) struct Letter<'c> {
 impl<'c> Letter<'c> {
     pub(super) fn new(config: &'c Config, now: DateTime<Utc>) -> Self {
         Self { config, now }
+    }
+
+    /// The kind of a provider of the file.
+    pub(super) fn kind(&self, name: &ProviderName) -> ProviderKind {
+        self.config
+            .providers
+            .get(name)
+            .map_or(ProviderKind::Kajabi, ProviderConfig::kind)
     }
 
     pub(super) fn zone(&self) -> Tz {
@@ -56,8 +65,12 @@ impl<'c> Letter<'c> {
         let natively = self.ends_natively(item);
         told.extend(self.time(item, planned.acts_at, natively));
         told.extend(self.cost(planned, natively));
+        told.extend(billing(item));
         if let Some(obstacle) = &planned.obstacle {
-            let deadline = item.deadline_at.map(|at| self.moment(at)).unwrap_or_default();
+            let deadline = item
+                .deadline_at
+                .map(|at| self.moment(at))
+                .unwrap_or_default();
             told.push(format!("NOT IN TIME for {deadline}: {obstacle}."));
         }
         told.extend(self.hold(item));
@@ -96,7 +109,11 @@ impl<'c> Letter<'c> {
             });
         }
         let Some(end) = &item.period_end else {
-            return Some("It ends with its period, whose end nobody has read yet.".to_owned());
+            return Some(if item.kind.capabilities().tells_period_end {
+                "It ends with its period, whose end nobody has read yet.".to_owned()
+            } else {
+                "It ends with its period, whose end nobody tells.".to_owned()
+            });
         };
         let ends = format!("{} ({} says so)", self.moment(end.at), end.source);
         if natively {
@@ -108,7 +125,9 @@ impl<'c> Letter<'c> {
             let turned = match (item.state, acts) {
                 (State::Ending, _) => "Its renewal is off".to_owned(),
                 (_, Some(acts)) => format!("Its renewal is turned off at the tick of {acts}"),
-                (_, None) if at_once => "Its renewal is turned off as soon as it may act".to_owned(),
+                (_, None) if at_once => {
+                    "Its renewal is turned off as soon as it may act".to_owned()
+                }
                 (_, None) => "Its renewal is turned off in its window".to_owned(),
             };
             return Some(format!(
@@ -125,14 +144,18 @@ impl<'c> Letter<'c> {
             (None, _) => "in the window before the end of the next period".to_owned(),
         };
         let tick = acts.map_or_else(String::new, |acts| format!(", at the tick of {acts}"));
-        Some(format!("It is cancelled {window}{tick}; its period ends {ends}."))
+        Some(format!(
+            "It is cancelled {window}{tick}; its period ends {ends}."
+        ))
     }
 
     /// What it costs the customer, and where access ends.
     fn cost(&self, planned: &PlannedItem, natively: bool) -> Option<String> {
         let item = &planned.item;
         if natively && item.period_end.is_some() {
-            return Some("Nothing that was paid for is lost; access ends with the period.".to_owned());
+            return Some(
+                "Nothing that was paid for is lost; access ends with the period.".to_owned(),
+            );
         }
         let lost = planned
             .lost_seconds
@@ -183,7 +206,7 @@ impl<'c> Letter<'c> {
         match &item.observed {
             Some(observed) => format!(
                 "Observed {}: {}.",
-                output::relative(observed.at, self.now),
+                output::relative(observed.at.min(self.now), self.now),
                 observed.summary
             ),
             None if item.kind == ProviderKind::Kajabi || !item.ends_with_period => {
@@ -192,6 +215,18 @@ impl<'c> Letter<'c> {
             None => "Not read yet; that is done as soon as it is accepted.".to_owned(),
         }
     }
+}
+
+/// What Lotus bills with a cancel.
+fn billing(item: &ItemReport) -> Option<String> {
+    let value = |field: &str| item.terms.get(field)?.value.as_str().map(str::to_owned);
+    let usage = value("usage_behavior")?;
+    let invoicing = value("invoicing_behavior")?;
+    let flat_fee =
+        value("flat_fee_behavior").unwrap_or_else(|| "each charge's own setting".to_owned());
+    Some(format!(
+        "Billed with it: flat fees {flat_fee}, usage {usage}, invoice {invoicing}."
+    ))
 }
 
 /// A fragment as a sentence.

@@ -15,7 +15,7 @@ use super::{Exit, output};
 use crate::config::{Config, Mode};
 use crate::ledger::Ledger;
 use crate::model::approval::{Waiting, What};
-use crate::reconcile::preview::{self, Planned, PlannedItem, Preview, Reading, Sources};
+use crate::reconcile::preview::{self, Day, Planned, PlannedItem, Preview, Reading, Sources};
 use crate::schedule;
 use crate::wiring;
 
@@ -31,8 +31,11 @@ const LONGEST_CELL: usize = 900;
 /// Combinations of terms in a comment.
 const MOST_TOTALS: usize = 50;
 
+/// A freeze that begins more often than this within a calendar is told once.
+const FEW_SPELLS: usize = 4;
+
 /// How far ahead a calendar goes.
-const LONGEST_CALENDAR: chrono::Duration = chrono::Duration::days(3_660);
+const LONGEST_CALENDAR: chrono::Duration = chrono::Duration::days(7_320);
 
 /// The arguments of `plan`.
 #[derive(Debug, Args)]
@@ -164,7 +167,7 @@ fn until(text: &str, config: &Config, now: DateTime<Utc>) -> anyhow::Result<Date
         bail!("--until {text} lies in the past");
     }
     if until > now + LONGEST_CALENDAR {
-        bail!("--until {text} lies more than ten years ahead");
+        bail!("--until {text} lies more than twenty years ahead");
     }
     Ok(until)
 }
@@ -210,7 +213,10 @@ const GROUPS: [(Planned, &str); 8] = [
     (Planned::Scheduled, "When their time comes"),
     (Planned::Held, "Held"),
     (Planned::Missed, "Missed: a person is asked"),
-    (Planned::InFlight, "Sent; what becomes of them is being read"),
+    (
+        Planned::InFlight,
+        "Sent; what becomes of them is being read",
+    ),
     (Planned::Settle, "Settled without a write"),
     (Planned::Withdraw, "Withdrawn"),
     (Planned::Finished, "Finished before; nothing follows"),
@@ -294,6 +300,13 @@ impl Told<'_> {
                 None => "\nThe file asks for nothing.\n",
             });
         }
+        for (waits, cures) in self.waiting() {
+            let _ = write!(out, "\n{}", letter::paragraphs(&[waits], 0));
+            // In a line of their own, so that they can be copied.
+            for cure in cures {
+                let _ = writeln!(out, "    {cure}");
+            }
+        }
         for line in self.closing() {
             let _ = write!(out, "\n{}", letter::paragraphs(&[line], 0));
         }
@@ -301,10 +314,9 @@ impl Told<'_> {
         out
     }
 
-    /// What waits, what cannot be met, and how long it all takes.
-    fn closing(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for waiting in &self.preview.digests {
+    /// What waits for a person, and what to type or write.
+    fn waiting(&self) -> Vec<(String, Vec<String>)> {
+        let told = |waiting: &Waiting| {
             let Waiting {
                 file,
                 what,
@@ -312,11 +324,29 @@ impl Told<'_> {
                 items,
             } = waiting;
             let items = output::count(*items, "item");
-            lines.push(match what {
-                What::Approval => format!("{items} of {file} wait for an approval. Once accepted, `lapsed approve {digest}` frees them, or `approvals: [{{plan: {digest}, by: YOU, until: DAY}}]` in a later revision."),
-                What::Removal => format!("{items} of {file} vanished at once and are held. `lapsed approve {digest}` withdraws them; putting the lines back frees them."),
-            });
-        }
+            let by_command = format!("lapsed approve {digest}");
+            let by_file = format!("approvals: [{{plan: {digest}, by: YOU, until: DAY}}]");
+            match what {
+                What::Approval => (
+                    format!(
+                        "{items} of {file} wait for an approval. Once they are accepted, this frees them, or the line in a later revision:"
+                    ),
+                    vec![by_command, by_file],
+                ),
+                What::Removal => (
+                    format!(
+                        "{items} of {file} have vanished at once and are held. Putting the lines back frees them; this withdraws them, or the line in a later revision:"
+                    ),
+                    vec![by_command, by_file],
+                ),
+            }
+        };
+        self.preview.digests.iter().map(told).collect()
+    }
+
+    /// What cannot be met, and how long it all takes.
+    fn closing(&self) -> Vec<String> {
+        let mut lines = Vec::new();
         let late = self.preview.items.iter().filter(|it| it.obstacle.is_some());
         let late = late.count() as u64;
         if late > 0 {
@@ -332,6 +362,10 @@ impl Told<'_> {
                 Some(at) => format!(
                     "with schedule, freezes and limits the last of them acts {}",
                     self.letter.moment(at)
+                ),
+                None if effort.unread > 0 => format!(
+                    "when, is known once the period's end of {} is read",
+                    output::count(effort.unread, "item")
                 ),
                 None => "with schedule, freezes and limits they are not done within the time that was looked at".to_owned(),
             };
@@ -352,28 +386,36 @@ impl Told<'_> {
             return String::new();
         };
         let mut out = String::from("\nThe days ahead\n");
-        for day in days {
-            let mut words = Vec::new();
-            let mut acts: BTreeMap<&str, Vec<DateTime<Utc>>> = BTreeMap::new();
-            for act in &day.acts {
-                acts.entry(act.provider.as_str()).or_default().push(act.at);
-            }
-            for (provider, times) in acts {
-                words.push(format!(
-                    "{provider} {} ({})",
-                    times.len(),
-                    self.span(&times)
-                ));
-            }
-            for freeze in &day.freezes {
-                words.push(format!("frozen: {freeze}"));
-            }
+        let often = often_frozen(days);
+        for run in runs(days) {
+            let [first, .., last] = [run.first(), run.last()].map(|it| it.map(|day| day.day));
+            let (Some(first), Some(last), Some(day)) = (first, last, run.first()) else {
+                continue;
+            };
+            let mut words = self.acts(day);
+            let nothing = words.is_empty() && day.periods_end == 0;
+            let told = day
+                .freezes
+                .iter()
+                .filter(|freeze| !nothing || !often.contains_key(freeze.as_str()));
+            words.extend(told.map(|freeze| format!("frozen: {freeze}")));
             if day.periods_end > 0 {
-                words.push(format!("{} end", output::count(day.periods_end, "period")));
+                words.push(match day.periods_end {
+                    1 => "1 period ends".to_owned(),
+                    many => format!("{many} periods end"),
+                });
             }
-            if !words.is_empty() {
-                let _ = writeln!(out, "  {}  {}", day.day.format("%a %Y-%m-%d"), words.join("; "));
+            if words.is_empty() {
+                continue;
             }
+            let mut when = first.format("%a %Y-%m-%d").to_string();
+            if last > first {
+                when.push_str(&last.format(" to %a %Y-%m-%d").to_string());
+            }
+            let _ = writeln!(out, "  {when}  {}", words.join("; "));
+        }
+        for (freeze, days) in often {
+            let _ = writeln!(out, "  Frozen besides: {freeze}, on {days} days.");
         }
         let without: Vec<&PlannedItem> = self
             .preview
@@ -381,7 +423,10 @@ impl Told<'_> {
             .iter()
             .filter(|item| item.acts_at.is_none())
             .collect();
-        let held = without.iter().filter(|it| it.action == Planned::Held).count() as u64;
+        let held = without
+            .iter()
+            .filter(|it| it.action == Planned::Held)
+            .count() as u64;
         let unread = without
             .iter()
             .filter(|it| it.action == Planned::Scheduled && it.item.due_at.is_none())
@@ -399,8 +444,23 @@ impl Told<'_> {
         out
     }
 
+    /// What acts on a day, by provider.
+    fn acts(&self, day: &Day) -> Vec<String> {
+        let mut acts: BTreeMap<&str, Vec<DateTime<Utc>>> = BTreeMap::new();
+        for act in &day.acts {
+            acts.entry(act.provider.as_str()).or_default().push(act.at);
+        }
+        acts.into_iter()
+            .map(|(provider, times)| format!("{provider} {} ({})", times.len(), self.span(&times)))
+            .collect()
+    }
+
     fn span(&self, times: &[DateTime<Utc>]) -> String {
-        let clock = |at: &DateTime<Utc>| at.with_timezone(&self.letter.zone()).format("%H:%M").to_string();
+        let clock = |at: &DateTime<Utc>| {
+            at.with_timezone(&self.letter.zone())
+                .format("%H:%M")
+                .to_string()
+        };
         match (times.first(), times.last()) {
             (Some(first), Some(last)) if clock(first) != clock(last) => {
                 format!("{} to {}", clock(first), clock(last))
@@ -446,6 +506,13 @@ impl Told<'_> {
             out.push_str("| nothing changes | 0 |\n");
         }
         out.push_str(&self.totals());
+        for (waits, cures) in self.waiting() {
+            let _ = writeln!(out, "\n- {}\n\n  ```text", cell(&waits));
+            for cure in cures {
+                let _ = writeln!(out, "  {cure}");
+            }
+            out.push_str("  ```\n");
+        }
         for line in self.closing() {
             let _ = writeln!(out, "\n- {}", cell(&line));
         }
@@ -497,10 +564,11 @@ impl Told<'_> {
                 let text = term.value.as_str().map(str::to_owned);
                 Some(text.unwrap_or_else(|| term.value.to_string()))
             };
-            let billing: Vec<String> = ["flat_fee_behavior", "usage_behavior", "invoicing_behavior"]
-                .into_iter()
-                .filter_map(value)
-                .collect();
+            let billing: Vec<String> =
+                ["flat_fee_behavior", "usage_behavior", "invoicing_behavior"]
+                    .into_iter()
+                    .filter_map(value)
+                    .collect();
             let row = [
                 planned.item.provider.to_string(),
                 planned.item.when.clone(),
@@ -527,10 +595,42 @@ impl Told<'_> {
             );
         }
         if all > MOST_TOTALS {
-            let _ = writeln!(out, "\n… and {} more combinations of terms", all - MOST_TOTALS);
+            let _ = writeln!(
+                out,
+                "\n… and {} more combinations of terms",
+                all - MOST_TOTALS
+            );
         }
         out
     }
+}
+
+/// Days that follow one another with nothing but the same freezes are told as one.
+fn runs(days: &[Day]) -> Vec<&[Day]> {
+    let alike = |one: &Day, other: &Day| {
+        let nothing = |day: &Day| day.acts.is_empty() && day.periods_end == 0;
+        nothing(one) && nothing(other) && one.freezes == other.freezes
+    };
+    days.chunk_by(|one, other| alike(one, other)).collect()
+}
+
+/// Freezes that begin again and again, each with how many days it covers: told once.
+fn often_frozen(days: &[Day]) -> BTreeMap<&str, usize> {
+    let mut spells: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut before: &[String] = &[];
+    for day in days {
+        for freeze in &day.freezes {
+            let (began, covered) = spells.entry(freeze).or_default();
+            *began += usize::from(!before.contains(freeze));
+            *covered += 1;
+        }
+        before = &day.freezes;
+    }
+    spells
+        .into_iter()
+        .filter(|(_, (began, _))| *began > FEW_SPELLS)
+        .map(|(freeze, (_, covered))| (freeze, covered))
+        .collect()
 }
 
 /// Text of a table's cell, which can end neither the cell nor begin markup of its own.
@@ -540,7 +640,12 @@ fn cell(text: &str) -> String {
         .take(LONGEST_CELL)
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
-    for (from, to) in [("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("@", "@\u{200b}")] {
+    for (from, to) in [
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        ("|", "\\|"),
+        ("@", "@\u{200b}"),
+    ] {
         cell = cell.replace(from, to);
     }
     cell

@@ -3,11 +3,11 @@
 //! Reading is a function of the files' bytes. It does no I/O, never stops at the first
 //! problem, and gives either a whole [`Manifest`] or every [`Problem`] with its place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::config::{Config, LedgerLocation};
+use crate::config::{Config, LedgerLocation, Match};
 use crate::model::terms::Wanted;
 use crate::yaml::{self, Fault, Mark, Node};
 
@@ -52,12 +52,25 @@ pub struct Manifest {
     pub config: Config,
     /// What is wanted, in the order of the files.
     pub wanted: Vec<Wanted>,
+    /// The policies, for telling which of them an item's fields come from and which lost.
+    pub policies: Vec<PolicyReport>,
     /// What a person should know, though nothing is wrong.
     pub warnings: Vec<Problem>,
     /// Whether the main file ends in the YAML end mark `...`.
     pub end_mark: bool,
     /// Every file that ends in it.
     pub end_marks: BTreeSet<String>,
+}
+
+/// A policy, as it is told.
+#[derive(Clone, Debug)]
+pub struct PolicyReport {
+    /// Its name.
+    pub name: String,
+    /// Which items it speaks of.
+    pub matcher: Match,
+    /// Every field that it sets, as it was written.
+    pub sets: BTreeMap<&'static str, String>,
 }
 
 /// Something that a person got wrong, and the way out.
@@ -151,9 +164,19 @@ pub fn read(input: &Input<'_>) -> Result<Manifest, Vec<Problem>> {
     if !told.problems.is_empty() {
         return Err(told.sorted());
     }
+    let policies = settings
+        .policies
+        .into_iter()
+        .map(|policy| PolicyReport {
+            name: policy.name,
+            matcher: policy.matcher,
+            sets: policy.written,
+        })
+        .collect();
     Ok(Manifest {
         config: settings.config,
         wanted,
+        policies,
         warnings: told.warnings,
         end_mark: document.end_mark,
         end_marks: input

@@ -24,6 +24,8 @@ pub(super) struct Policy {
     pub name: String,
     pub matcher: Match,
     pub set: Terms,
+    /// What it sets, as it was written.
+    pub written: BTreeMap<&'static str, String>,
 }
 
 /// What can be set of an item: by itself, by its file's defaults, by a policy.
@@ -109,12 +111,50 @@ pub(super) fn read(
             );
             continue;
         };
+        let written = written(&set);
         let set = terms(&set, &at.inside("set"), zone, teller);
-        let policy = Policy { name, matcher, set };
+        let policy = Policy {
+            name,
+            matcher,
+            set,
+            written,
+        };
         nobody_can_honour(&policy, &at, declared, teller);
         policies.push(policy);
     }
     policies
+}
+
+/// Every field that is set, as it was written.
+pub(super) fn written(set: &raw::Set) -> BTreeMap<&'static str, String> {
+    let raw::Set {
+        when,
+        reason,
+        window,
+        when_missed,
+        flat_fee_behavior,
+        usage_behavior,
+        invoicing_behavior,
+    } = set;
+    let part =
+        |name: &str, text: &Option<String>| text.as_ref().map(|text| format!("{name}: {text}"));
+    let window = window.as_ref().map(|window| {
+        let parts = [part("opens", &window.opens), part("closes", &window.closes)];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        format!("{{{}}}", parts.join(", "))
+    });
+    [
+        ("when", when.clone()),
+        ("reason", reason.clone()),
+        ("window", window),
+        ("when_missed", when_missed.clone()),
+        ("flat_fee_behavior", flat_fee_behavior.clone()),
+        ("usage_behavior", usage_behavior.clone()),
+        ("invoicing_behavior", invoicing_behavior.clone()),
+    ]
+    .into_iter()
+    .filter_map(|(field, text)| Some((field, text?)))
+    .collect()
 }
 
 /// A policy that sets what no provider that it speaks of takes.

@@ -339,7 +339,8 @@ fn unmet(
     holds
 }
 
-fn goes_on(request: &Request, successor: &Successor) -> String {
+/// What goes on after it, and the line that would end it too.
+pub fn goes_on(request: &Request, successor: &Successor) -> String {
     format!(
         "{} of the same customer and plan goes on since {}; to end it too, add the line `- {{id: {}, provider: {}}}`",
         successor.id,
@@ -368,6 +369,8 @@ pub enum Resolution {
     Ending {
         /// When.
         at: DateTime<Utc>,
+        /// What goes on after it, in words.
+        goes_on: Option<String>,
     },
     /// It is known that the attempt had no effect and can have none any more.
     NotDone {
@@ -442,7 +445,10 @@ fn renewal_is_off(
         }
     };
     if request.standing.ours() {
-        return Some(Resolution::Ending { at });
+        return Some(Resolution::Ending {
+            at,
+            goes_on: found.successor.as_ref().map(|it| goes_on(request, it)),
+        });
     }
     Some(match &found.successor {
         Some(successor) => Resolution::Successor {

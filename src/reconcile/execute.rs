@@ -684,8 +684,12 @@ impl Pass<'_> {
                 change.wake_at = Some(Some(change.at + backoff::hold(request.idle_looks)));
                 self.record(&request, change).await.map(drop)
             }
-            Resolution::Ending { at } => {
+            Resolution::Ending { at, goes_on } => {
                 let mut ending = self.ending(&request, at);
+                ending.events.extend(goes_on.map(|detail| Event::Held {
+                    reason: HoldReason::Successor,
+                    detail,
+                }));
                 ending.look = change.look;
                 self.record(&request, ending).await?;
                 self.sign(Sign::Done).await

@@ -15,6 +15,7 @@ use crate::model::approval::{Approved, Approving, Gathering, Waiting, What};
 use crate::model::hold::HoldReason;
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
 use crate::model::memory::{Comparison, Pauses, Used, Verdict};
+use crate::model::observed::Observed;
 use crate::model::provider::ProviderKind;
 use crate::model::request::Request;
 use crate::model::standing::{Event, Phase, Settlement, Standing, State};
@@ -95,6 +96,22 @@ pub struct PlannedItem {
     pub item: ItemReport,
 }
 
+impl PlannedItem {
+    /// An item of which nothing is foretold.
+    pub const fn untold(item: ItemReport) -> Self {
+        Self {
+            action: Planned::Scheduled,
+            changed: false,
+            acts_at: None,
+            obstacle: None,
+            slack_seconds: None,
+            lost_seconds: None,
+            access_ends: None,
+            item,
+        }
+    }
+}
+
 /// What all of one provider's work takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Effort {
@@ -109,8 +126,10 @@ pub struct Effort {
     /// What these take at the provider's rate limit.
     pub takes_seconds: u64,
     /// When the last of them acts, limits and freezes included; none: not within the time that
-    /// was looked at.
+    /// was looked at, or nobody has read yet when.
     pub done_at: Option<DateTime<Utc>>,
+    /// Of how many nobody has read yet when their period ends.
+    pub unread: u64,
 }
 
 /// One day of a calendar.
@@ -656,7 +675,15 @@ fn planned(standpoint: &Standpoint, config: &Config, draft: Draft) -> PlannedIte
         (Some(provider), Some(look)) if request.standing.plannable() => {
             let rules = Rules::of(provider, config);
             let decision = decide::decide(&request, &look.observed, rules, standpoint.now);
-            take_up(&mut request, decision)
+            let acts = matches!(decision, Decision::Act(_) | Decision::ActInWindow { .. });
+            let mut found = take_up(&mut request, decision);
+            if let Observed::Found(there) = &look.observed
+                && let Some(successor) = there.successor.as_ref().filter(|_| acts)
+            {
+                let goes_on = decide::goes_on(&request, successor);
+                found.note = Some(format!("it has been renewed already: {goes_on}"));
+            }
+            found
         }
         _ => Found::default(),
     };
@@ -685,16 +712,11 @@ fn planned(standpoint: &Standpoint, config: &Config, draft: Draft) -> PlannedIte
         _ if due => Planned::Cancel,
         _ => Planned::Scheduled,
     };
-    let (lost_seconds, access_ends) = (None, access_ends(config, &request));
     PlannedItem {
         action,
         changed: differs != Differs::No,
-        acts_at: None,
-        obstacle: None,
-        slack_seconds: None,
-        lost_seconds,
-        access_ends,
-        item,
+        access_ends: access_ends(config, &request),
+        ..PlannedItem::untold(item)
     }
 }
 
@@ -917,12 +939,7 @@ fn withdrawn(standpoint: &Standpoint, request: &Request) -> PlannedItem {
             Planned::Withdraw
         },
         changed: true,
-        acts_at: None,
-        obstacle: None,
-        slack_seconds: None,
-        lost_seconds: None,
-        access_ends: None,
-        item: standpoint.item(request),
+        ..PlannedItem::untold(standpoint.item(request))
     }
 }
 
@@ -969,6 +986,7 @@ fn effort(config: &Config, items: &[PlannedItem]) -> Vec<Effort> {
                 requests,
                 rate: provider.rate_limit.to_string(),
                 takes_seconds: takes.ceil() as u64,
+                unread: of_it.iter().filter(|it| it.item.due_at.is_none()).count() as u64,
                 done_at: of_it
                     .iter()
                     .filter_map(|item| item.acts_at)

@@ -188,9 +188,9 @@ impl Walk<'_> {
 impl Pattern {
     /// Whether it names a path, by its text alone.
     fn names(&self, name: &str) -> bool {
-        let hidden = name.split('/').any(|part| {
-            part.starts_with("..") || (part.starts_with('.') && !self.dotted)
-        });
+        let hidden = name
+            .split('/')
+            .any(|part| part.starts_with("..") || (part.starts_with('.') && !self.dotted));
         !hidden && self.matcher.is_match(name)
     }
 

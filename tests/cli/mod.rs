@@ -3,6 +3,7 @@
 mod adversary;
 mod beside;
 mod files;
+mod letters;
 mod list;
 mod run;
 mod tidy;
