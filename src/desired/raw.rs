@@ -223,8 +223,8 @@ pub(super) struct Limits {
     /// together: 500.
     #[schemars(schema_with = "schema::count", extend("examples" = [500]))]
     pub per_day: Option<String>,
-    /// When more cancellations than this are new in one change of the file, they wait for an
-    /// approval. Default: 100.
+    /// When more cancellations than this, within 24 hours, are new or act earlier or harsher than
+    /// before, they wait for an approval. Default: 100.
     #[schemars(schema_with = "schema::count", extend("examples" = [100]))]
     pub approval_above: Option<String>,
     /// When more open cancellations than this vanish in one change of the file, they are held: a

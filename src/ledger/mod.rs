@@ -95,7 +95,8 @@ pub trait Ledger: Send + Sync {
     /// Checks what the permit assumed, counts the limits and journals the intent, in one
     /// transaction.
     fn intend(&self, intended: Intended) -> Reply<'_, Result<(Intent, Request), NotIntended>>;
-    /// The earliest moment at which a request of this provider wakes by itself.
+    /// The earliest moment at which a request of this provider wakes by itself, or a deadline
+    /// has gone by.
     fn next_wake(&self, provider: ProviderName) -> Reply<'_, Option<DateTime<Utc>>>;
     /// Rows that a process left as `sending`, at start: their outcome is unknown from now on.
     fn interrupt_all(&self, at: DateTime<Utc>) -> Reply<'_, u64>;

@@ -97,6 +97,23 @@ pub struct PlannedItem {
 }
 
 impl PlannedItem {
+    /// Whether nothing holds it but the time: what a freeze or a limit holds goes on by itself.
+    fn waits_for_its_time(&self) -> bool {
+        let by_itself = |reason: &HoldReason| {
+            matches!(
+                reason,
+                HoldReason::Frozen | HoldReason::Limit | HoldReason::ObserveMode
+            )
+        };
+        match (self.action, &self.item.hold) {
+            (Planned::Cancel | Planned::Scheduled, _) => true,
+            (Planned::Held, Some(hold)) => {
+                by_itself(&hold.reason) && hold.also.iter().all(by_itself)
+            }
+            _ => false,
+        }
+    }
+
     /// An item of which nothing is foretold.
     pub const fn untold(item: ItemReport) -> Self {
         Self {
@@ -806,7 +823,7 @@ fn foretell(
     let ids: Vec<(usize, SubscriptionId, BTreeMap<String, String>)> = items
         .iter()
         .enumerate()
-        .filter(|(_, item)| matches!(item.action, Planned::Cancel | Planned::Scheduled))
+        .filter(|(_, item)| item.waits_for_its_time())
         .map(|(index, item)| {
             let id = SubscriptionId::stored(&item.item.id);
             (index, id, item.item.labels.clone())
@@ -974,7 +991,7 @@ fn effort(config: &Config, items: &[PlannedItem]) -> Vec<Effort> {
             let of_it: Vec<&PlannedItem> = items
                 .iter()
                 .filter(|item| item.item.provider == provider.name)
-                .filter(|item| matches!(item.action, Planned::Cancel | Planned::Scheduled))
+                .filter(|item| item.waits_for_its_time())
                 .collect();
             let count = of_it.len() as u64;
             let requests = count * u64::from(provider.kind().capabilities().requests_per_item());

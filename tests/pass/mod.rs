@@ -18,6 +18,7 @@ mod guards;
 mod holds;
 mod windows;
 pub mod world;
+mod years;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -66,6 +66,15 @@ pub enum Call {
     Cancel(String, Action),
 }
 
+/// A cancel that took effect.
+#[derive(Clone, Copy, Debug)]
+pub struct Effect {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// When the period that ran then would have ended.
+    pub period_end: DateTime<Utc>,
+}
+
 /// A provider in memory.
 #[derive(Default)]
 pub struct Provider {
@@ -76,6 +85,7 @@ pub struct Provider {
 struct Inner {
     subscriptions: BTreeMap<String, Subscription>,
     effective: BTreeMap<String, u32>,
+    effects: BTreeMap<String, Vec<Effect>>,
     moods: BTreeMap<String, VecDeque<Mood>>,
     calls: Vec<Call>,
     look_errors: VecDeque<LookError>,
@@ -84,9 +94,10 @@ struct Inner {
     account: Option<Result<String, LookError>>,
     poisoned: BTreeMap<String, LookError>,
     accounts_asked: u32,
-    /// How long each period of one that renews is, and how often it was charged for one.
+    /// How long each period of one that renews is, when it was charged for one, and when read.
     renews: BTreeMap<String, chrono::Duration>,
-    charged: BTreeMap<String, u32>,
+    charges: BTreeMap<String, Vec<DateTime<Utc>>>,
+    looked_at: BTreeMap<String, Vec<DateTime<Utc>>>,
     skew: Option<i64>,
     clock: Option<Arc<ManualClock>>,
     /// Rung when the next write has arrived, and when it may be answered.
@@ -116,7 +127,7 @@ impl Inner {
                         break;
                     }
                     subscription.period_end = Some(end + period);
-                    *self.charged.entry(id.to_owned()).or_default() += 1;
+                    self.charges.entry(id.to_owned()).or_default().push(end);
                 }
             }
             _ => {}
@@ -137,6 +148,10 @@ impl Inner {
         self.time_goes_by(id);
         let now = self.clock.as_ref().unwrap().now();
         if let Some(subscription) = self.subscriptions.get_mut(id) {
+            self.effects.entry(id.to_owned()).or_default().push(Effect {
+                at: now,
+                period_end: subscription.period_end.unwrap_or(now),
+            });
             subscription.life = match (action, subscription.period_end) {
                 (Action::TurnOffRenewal, Some(at)) => Life::Ending { at },
                 _ => Life::Ended { at: Some(now) },
@@ -195,7 +210,10 @@ impl Reader for Half {
             }
             match it.look_errors.pop_front() {
                 Some(error) => Err(error),
-                None => Ok(it.observed(id.as_str())),
+                None => {
+                    it.looked_at.entry(id.to_string()).or_default().push(at);
+                    Ok(it.observed(id.as_str()))
+                }
             }
         });
         Box::pin(async move {
@@ -256,6 +274,7 @@ pub struct World {
     head: String,
     provider_says: String,
     mode: &'static str,
+    zone: &'static str,
     wait_after_accept: &'static str,
     lines: Vec<String>,
     revisions: u32,
@@ -289,6 +308,7 @@ impl World {
             head: String::new(),
             provider_says: String::new(),
             mode: "enforce",
+            zone: "UTC",
             wait_after_accept: "0s",
             lines: Vec::new(),
             revisions: 0,
@@ -363,6 +383,11 @@ impl World {
     /// In observe mode from the next revision on.
     pub fn observing(mut self) -> Self {
         self.mode = "observe";
+        self
+    }
+
+    pub fn in_zone(mut self, zone: &'static str) -> Self {
+        self.zone = zone;
         self
     }
 
@@ -495,13 +520,50 @@ impl World {
             .with(|it| it.renews.insert(id.to_string(), period));
     }
 
+    /// Its running period ends later than was said.
+    pub fn put_off(&self, id: &str, by: chrono::Duration) {
+        self.provider.with(|it| {
+            it.time_goes_by(id);
+            if let Some(subscription) = it.subscriptions.get_mut(id) {
+                subscription.period_end = subscription.period_end.map(|end| end + by);
+            }
+        });
+    }
+
+    /// When it was charged for another period.
+    pub fn charges(&self, id: &str) -> Vec<DateTime<Utc>> {
+        self.provider.with(|it| {
+            it.time_goes_by(id);
+            it.charges.get(id).cloned().unwrap_or_default()
+        })
+    }
+
+    /// When it was read.
+    pub fn looked_at(&self, id: &str) -> Vec<DateTime<Utc>> {
+        self.provider
+            .with(|it| it.looked_at.get(id).cloned().unwrap_or_default())
+    }
+
+    /// Readings work again.
+    pub fn heal(&self, id: &str) {
+        self.provider.with(|it| it.poisoned.remove(id));
+    }
+
+    /// The cancels that took effect.
+    pub fn effects(&self, id: &str) -> Vec<Effect> {
+        self.provider
+            .with(|it| it.effects.get(id).cloned().unwrap_or_default())
+    }
+
+    /// What `plan --refresh --until` says of the file as it now stands.
+    pub async fn plan_until(&self, until: DateTime<Utc>) -> Preview {
+        self.plan_and(Some(until)).await
+    }
+
     /// How often it was charged for another period.
     pub fn charged(&self, id: &str) -> u32 {
         let id = SubscriptionId::parse(self.kind, id).unwrap();
-        self.provider.with(|it| {
-            it.time_goes_by(id.as_str());
-            it.charged.get(id.as_str()).copied().unwrap_or(0)
-        })
+        self.charges(id.as_str()).len() as u32
     }
 
     pub fn mood(self, id: &str, moods: impl IntoIterator<Item = Mood>) -> Self {
@@ -560,8 +622,14 @@ impl World {
             format!("\n{}", self.lines.join("\n"))
         };
         format!(
-            "version: 1\nmode: {}\nreconcile: {{schedule: \"* * * * *\", timezone: UTC, wait_after_accept: {}}}\nproviders:\n  {}: {{type: {}, {auth}{}}}\n{}cancellations:{items}\n...\n",
-            self.mode, self.wait_after_accept, self.named, self.kind, self.provider_says, self.head
+            "version: 1\nmode: {}\nreconcile: {{schedule: \"* * * * *\", timezone: {}, wait_after_accept: {}}}\nproviders:\n  {}: {{type: {}, {auth}{}}}\n{}cancellations:{items}\n...\n",
+            self.mode,
+            self.zone,
+            self.wait_after_accept,
+            self.named,
+            self.kind,
+            self.provider_says,
+            self.head
         )
     }
 
@@ -866,6 +934,10 @@ impl World {
 
     /// What `plan --refresh` says of the file as it now stands.
     pub async fn plan(&self) -> Preview {
+        self.plan_and(None).await
+    }
+
+    async fn plan_and(&self, until: Option<DateTime<Utc>>) -> Preview {
         let manifest = self.manifest();
         let reader: Arc<dyn Reader> =
             Arc::new(Half(Arc::clone(&self.provider), Arc::clone(&self.clock)));
@@ -877,7 +949,7 @@ impl World {
             reading: Reading::All,
             now: self.clock.now(),
             against: None,
-            until: None,
+            until,
         };
         preview(sources, &|_, _| {}).await.unwrap()
     }

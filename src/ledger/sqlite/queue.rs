@@ -108,7 +108,16 @@ pub(super) fn next_wake(
             "SELECT min(wake_at) FROM requests WHERE provider = ?1 AND lane = 1 AND wake_at IS NOT NULL",
         )?
         .query_row([provider.as_str()], |row| row.get(0))?;
-    Ok(found.map(rows::instant))
+    // A deadline that goes by is told at once, and not at the next tick of a sparse schedule.
+    let deadline: Option<i64> = conn
+        .prepare_cached(
+            "SELECT min(deadline_at) FROM requests
+             WHERE provider = ?1 AND deadline_at IS NOT NULL AND lane IS NOT NULL
+               AND state IN ('scheduled', 'held', 'retrying')",
+        )?
+        .query_row([provider.as_str()], |row| row.get(0))?;
+    let deadline = deadline.map(|at| at + 1);
+    Ok(found.into_iter().chain(deadline).min().map(rows::instant))
 }
 
 pub(super) fn wake_held(
