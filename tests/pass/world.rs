@@ -555,12 +555,7 @@ impl World {
         };
         format!(
             "version: 1\nmode: {}\nreconcile: {{schedule: \"* * * * *\", timezone: UTC, wait_after_accept: {}}}\nproviders:\n  {}: {{type: {}, {auth}{}}}\n{}cancellations:{items}\n...\n",
-            self.mode,
-            self.wait_after_accept,
-            self.named,
-            self.kind,
-            self.provider_says,
-            self.head
+            self.mode, self.wait_after_accept, self.named, self.kind, self.provider_says, self.head
         )
     }
 
@@ -703,6 +698,44 @@ impl World {
             .await
             .unwrap();
         verdict
+    }
+
+    /// The same, where nothing was too much.
+    pub async fn cut_short_unheld(&mut self, items: usize) {
+        let manifest = self.manifest();
+        let incoming: Vec<Incoming> = manifest
+            .wanted
+            .iter()
+            .take(items)
+            .map(|wanted| Incoming {
+                wanted: wanted.clone(),
+                kind: self.kind,
+                due_at: Some(self.now()),
+                wake_at: Some(self.now()),
+                not_before: self.now(),
+                deadline_at: None,
+                waits: None,
+                holds: BTreeMap::new(),
+            })
+            .collect();
+        let new = BTreeMap::from([(self.name(), manifest.wanted.len() as u64)]);
+        let begun = NewRevision {
+            digest: "failed half-way".to_owned(),
+            commit: None,
+            files: self.files(),
+            verdict: Verdict {
+                counts: Comparison {
+                    new: new.clone(),
+                    sooner: new,
+                    ..Comparison::default()
+                },
+                ..Verdict::default()
+            },
+            at: self.now(),
+        };
+        let number = self.ledger.begin_revision(begun).await.unwrap();
+        let now = self.now();
+        self.ledger.take_in(number, incoming, now).await.unwrap();
     }
 
     /// Goes on under what a keeper has accepted.

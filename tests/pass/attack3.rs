@@ -1,0 +1,415 @@
+//! Ways round the guards of time and approval, each shut by a test.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
+use lapsed::ledger::{Command, Ledger as _};
+use lapsed::model::act::Action;
+use lapsed::model::observed::{Billing, Life, Successor};
+use lapsed::model::provider::ProviderKind;
+use lapsed::model::standing::State;
+use lapsed::plan::decide::{Decision, Rules, decide};
+use lapsed::provider::LookError;
+
+use super::MINUTE;
+use super::world::{Call, Mood, World, name};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const MOMENT: Duration = Duration::from_millis(50);
+const LOTUS: &str = "sub_65aa0000000040008000000000000001";
+const NEXT: &str = "sub_65aa0000000040008000000000000002";
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn held(reason: &str) -> (State, Option<String>) {
+    (State::Held, Some(reason.to_owned()))
+}
+
+/// A pass every hour, as the schedule asks for, until then.
+async fn hourly(world: &World, until: &str) {
+    while world.now() < at(until) {
+        world.later(HOUR).wake().await;
+        world.tick().await;
+    }
+}
+
+/// What is read and kept up, though no tick is made.
+async fn unticked(world: &World, until: &str) {
+    while world.now() < at(until) {
+        world.later(HOUR).wake().await;
+    }
+}
+
+/// A subscription of Revere whose period ends on 12 December at noon, and then each month.
+async fn monthly(schedule: &str, terms: &str) -> World {
+    let mut world = World::new().provider_says(&format!("schedule: \"{schedule}\""));
+    world.renews("a", "2026-12-12T12:00:00Z", 30);
+    world.add("a", terms);
+    world.accept().await;
+    world
+}
+
+async fn missed(world: &World) -> u64 {
+    let tally = world.ledger.tally(world.now()).await.unwrap();
+    tally.windows_missed.get(&name()).copied().unwrap_or(0)
+}
+
+fn looks(world: &World) -> usize {
+    let calls = world.calls();
+    calls
+        .iter()
+        .filter(|it| matches!(it, Call::Look(_)))
+        .count()
+}
+
+async fn retry_missed(world: &World) {
+    let command = Command::Retry {
+        provider: name(),
+        id: None,
+        state: State::Missed,
+    };
+    world.command(command).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_an_approval_and_is_missed_still_waits_for_it_after_a_retry() {
+    let mut world = World::new()
+        .provider_says("schedule: \"0 * * * *\"")
+        .with("limits: {approval_above: 0}");
+    world.renews("a", "2026-12-12T12:00:00Z", 30);
+    world.add("a", "when: end_of_period, when_missed: ask");
+    world.accept().await;
+    hourly(&world, "2026-12-13T12:00:00Z").await;
+    assert_eq!(world.state("a").await, (State::Missed, None));
+    retry_missed(&world).await;
+    hourly(&world, "2027-01-10T13:00:00Z").await;
+    assert_eq!(world.cancels(), 0, "nobody approved it");
+    assert_eq!(world.state("a").await, held("approval"));
+    world.approve_all().await;
+    hourly(&world, "2027-01-10T15:00:00Z").await;
+    assert_eq!(world.state("a").await, (State::Canceled, None));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_was_missed_while_its_file_was_broken_is_still_held_after_a_retry() {
+    let world = monthly("0 * * * *", "when: end_of_period, when_missed: ask").await;
+    world.wake().await;
+    world.breaks("oops: [").await;
+    hourly(&world, "2026-12-13T12:00:00Z").await;
+    assert_eq!(world.state("a").await, (State::Missed, None));
+    retry_missed(&world).await;
+    hourly(&world, "2027-01-10T13:00:00Z").await;
+    assert_eq!(world.cancels(), 0);
+    assert_eq!(world.state("a").await, held("config_stale"));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn terms_that_came_while_it_was_missed_are_judged_when_it_is_tried_again() {
+    let mut world = World::new()
+        .provider_says("schedule: \"0 * * * *\"")
+        .with("limits: {approval_above: 2}");
+    for id in ["a", "b", "c"] {
+        world.renews(id, "2026-12-12T12:00:00Z", 365);
+        world.add(id, "when: end_of_period, when_missed: ask");
+        world.accept().await;
+        world.later(DAY * 2);
+    }
+    world.wake().await;
+    world.later(DAY * 20).wake().await;
+    assert_eq!(world.state("c").await, (State::Missed, None));
+    world.edit_lines("when: end_of_period, when_missed: ask", "when: now");
+    world.accept().await;
+    retry_missed(&world).await;
+    world.later(HOUR).tick().await;
+    world.later(HOUR).tick().await;
+    assert_eq!(world.cancels(), 0, "three at once, a year early");
+    assert_eq!(world.state("a").await, held("approval"));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_late_change_that_waits_for_an_approval_is_not_freed_by_the_next_revision() {
+    let mut world = World::new()
+        .provider_says("schedule: \"0 * * * *\"")
+        .with("limits: {approval_above: 1}");
+    for id in ["a", "b", "c"] {
+        let ends = if id == "a" {
+            "2026-12-12"
+        } else {
+            "2027-06-12"
+        };
+        world.renews(id, &format!("{ends}T12:00:00Z"), 365);
+        world.add(id, "when: end_of_period");
+        world.accept().await;
+        world.wake().await;
+        world.later(DAY * 2);
+    }
+    let mut world = world.mood("a", [Mood::LosesIt]);
+    hourly(&world, "2026-12-11T12:00:00Z").await;
+    assert_eq!(world.state("a").await, (State::Unknown, None));
+    world.edit_lines("when: end_of_period", "when: now");
+    world.accept().await;
+    world.accept().await;
+    for _ in 0..60 {
+        world.later(MINUTE).wake().await;
+        world.tick().await;
+    }
+    assert_eq!(world.cancels(), 1, "nobody approved that it ends now");
+    for id in ["a", "b", "c"] {
+        assert_eq!(world.state(id).await, held("approval"));
+    }
+    world.approve_all().await;
+    world.later(MINUTE).tick().await;
+    assert_eq!(world.cancels(), 4);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_comes_to_wait_again_on_the_same_terms_can_be_approved_again() {
+    let mut world = World::new().with("limits: {approval_above: 1}");
+    for id in ["a", "b"] {
+        world.lives(id);
+        world.add(id, "when: 2026-12-20");
+    }
+    world.accept().await;
+    world.approve_all().await;
+    world.tick().await;
+    assert_eq!(world.state("a").await, (State::Scheduled, None));
+    for id in ["a", "b"] {
+        world.remove(id);
+    }
+    world.accept().await;
+    for id in ["a", "b"] {
+        world.add(id, "when: 2026-12-20");
+    }
+    world.accept().await;
+    assert_eq!(world.state("a").await, held("approval"));
+    world.approve_all().await;
+    world.tick().await;
+    assert_eq!(world.state("a").await, (State::Scheduled, None));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_rename_does_not_get_round_the_providers_own_guards() {
+    let mut world = World::new().provider_says("limits: {approval_above: 1}");
+    world.accept().await;
+    world.call_it("q", ", formerly: p");
+    for id in ["a", "b", "c"] {
+        world.lives(id);
+        world.add(id, "when: now");
+    }
+    world.accept().await;
+    assert_eq!(world.state("a").await, held("approval"));
+}
+
+#[tokio::test]
+async fn a_rename_does_not_forget_what_was_let_through_under_the_old_name() {
+    let mut world = World::new().provider_says("limits: {approval_above: 2}");
+    for id in ["a", "b"] {
+        world.lives(id);
+        world.add(id, "when: now");
+    }
+    world.accept().await;
+    world.call_it("q", ", formerly: p, limits: {approval_above: 2}");
+    for id in ["c", "d"] {
+        world.lives(id);
+        world.add(id, "when: now");
+    }
+    world.accept().await;
+    assert_eq!(world.state("c").await, held("approval"));
+}
+
+#[tokio::test]
+async fn a_rename_to_a_name_that_enforces_already_is_a_turn_to_enforce() {
+    let mut world = World::new()
+        .with("limits: {approval_above: 1}")
+        .provider_says("mode: observe}\n  q: {type: revere, group_id: other, linked_account_id: l, api_key: {env: KEY}");
+    for id in ["a", "b"] {
+        world.lives(id);
+        world.add(id, "when: now");
+        world.accept().await;
+        world.later(DAY * 2);
+    }
+    world.tick().await;
+    world.call_it("q", ", formerly: p");
+    world.accept().await;
+    world.ledger_wakes().await;
+    world.later(MINUTE).tick().await;
+    assert_eq!(world.cancels(), 0);
+    assert_eq!(world.state("a").await, held("approval"));
+}
+
+#[tokio::test]
+async fn a_line_that_is_back_after_an_attempt_waits_for_a_tick() {
+    let mut world = World::new().wants("a").mood("a", [Mood::LosesIt]);
+    world.accept().await;
+    world.tick().await;
+    settle_to_retrying(&world).await;
+    world.remove("a");
+    world.accept().await;
+    assert_eq!(world.state("a").await, (State::Withdrawn, None));
+    let before = world.cancels();
+    world.add("a", "when: now");
+    world.accept().await;
+    world.later(MINUTE).wake().await;
+    assert_eq!(world.cancels(), before, "cron says when writes may start");
+    world.tick().await;
+    assert_eq!(world.state("a").await, (State::Canceled, None));
+    world.verify().await;
+}
+
+/// Until the first attempt is known to have had no effect, and not a moment longer.
+async fn settle_to_retrying(world: &World) {
+    for _ in 0..200 {
+        if world.request("a").await.state() == State::Retrying {
+            return;
+        }
+        world.later(MINUTE).wake().await;
+    }
+    panic!("{:?}", world.request("a").await.standing);
+}
+
+#[tokio::test]
+async fn renewal_that_may_be_turned_off_at_once_is_turned_off_at_the_next_tick() {
+    let mut world = World::of(ProviderKind::Lotus)
+        .provider_says("schedule: \"0 * * * *\", renewal_off: in_window");
+    world.renews(LOTUS, "2027-12-12T12:00:00Z", 365);
+    world.add(LOTUS, "when: end_of_period");
+    world.accept().await;
+    world.wake().await;
+    let mut world = world.provider_says("schedule: \"0 * * * *\"");
+    world.accept().await;
+    world.later(HOUR).wake().await;
+    world.tick().await;
+    assert_eq!(world.state(LOTUS).await, (State::Ending, None));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_an_acceptance_that_failed_half_way_let_through_counts() {
+    let mut world = World::new().with("limits: {approval_above: 3}");
+    world.accept().await;
+    for id in ["a", "b", "c"] {
+        world.lives(id);
+        world.add(id, "when: now");
+    }
+    world.cut_short_unheld(2).await;
+    for id in ["d", "e"] {
+        world.lives(id);
+        world.add(id, "when: now");
+    }
+    world.accept().await;
+    world.later(MINUTE).tick().await;
+    assert!(world.cancels() <= 3, "sent {}", world.cancels());
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_hides_nothing_that_was_let_through() {
+    let mut world = World::new().with("limits: {approval_above: 2}");
+    for id in ["a", "b"] {
+        world.lives(id);
+        world.add(id, "when: 2026-12-20");
+    }
+    world.accept().await;
+    let now = world.now();
+    world.clock.set_wall(now - chrono::Duration::days(3));
+    world.accept().await;
+    world.clock.set_wall(now + chrono::Duration::hours(1));
+    world.lives("c");
+    world.add("c", "when: 2026-12-20");
+    world.accept().await;
+    assert_eq!(world.state("c").await, held("approval"));
+}
+
+#[tokio::test]
+async fn an_approval_does_not_speak_of_what_is_allowed_later() {
+    let mut world = World::of(ProviderKind::Kajabi).with("limits: {approval_above: 1}");
+    for id in ["21", "22"] {
+        world.lives(id);
+        world.edit(id, |it| it.billing = Billing::PaymentPlan);
+        world.add(id, "when: now");
+    }
+    world.accept().await;
+    world.approve_all().await;
+    world.later(MINUTE).tick().await;
+    assert_eq!(world.state("21").await, held("payment_plan"));
+    world.later(DAY * 2);
+    let mut world = world.provider_says("payment_plans: cancel");
+    world.accept().await;
+    world.ledger_wakes().await;
+    world.later(MINUTE).tick().await;
+    assert_eq!(world.cancels(), 0, "two debts would be written off");
+    world.approve_all().await;
+    world.later(MINUTE).tick().await;
+    world.later(MINUTE).tick().await;
+    assert_eq!(world.cancels(), 2);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_periods_end_that_is_given_at_last_lets_it_act_earlier() {
+    let mut world = World::of(ProviderKind::Kajabi).with("limits: {approval_above: 1}");
+    for id in ["21", "22"] {
+        world.lives(id);
+        world.add(id, "when: end_of_period");
+        world.accept().await;
+        world.later(DAY * 2);
+    }
+    world.edit_lines(
+        "when: end_of_period",
+        "when: end_of_period, period_ends: 2026-12-01",
+    );
+    world.accept().await;
+    assert_eq!(world.state("21").await, held("approval"));
+}
+
+/// Opens a copy of the ledger as the first version would have left it, and checks it.
+async fn verify_what_the_first_version_left(world: &World, more: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().canonicalize().unwrap().join("copy.db");
+    let conn = rusqlite::Connection::open(world.path()).unwrap();
+    let into = copy.display().to_string();
+    conn.execute("VACUUM INTO ?1", [into]).unwrap();
+    let first = format!(
+        "DROP INDEX requests_deadline; DROP INDEX events_missed; DROP TABLE waiting; DROP TABLE plans;
+         ALTER TABLE requests DROP COLUMN not_before; ALTER TABLE attempts DROP COLUMN plan;
+         UPDATE requests SET lane = 0 WHERE lane = 1 AND due_at IS NULL; {more} PRAGMA user_version = 1;"
+    );
+    let conn = rusqlite::Connection::open(&copy).unwrap();
+    conn.execute_batch(&first).unwrap();
+    drop(conn);
+    let ledger = SqliteLedger::open(&copy, OpenAs::Daemon).unwrap();
+    let verification = ledger.verify().await.unwrap();
+    assert_eq!(verification.faults, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_first_version_is_whole_after_its_migration() {
+    let mut world = World::of(ProviderKind::Kajabi);
+    world.lives("21");
+    world.add("21", "when: end_of_period");
+    world.accept().await;
+    assert_eq!(world.state("21").await, held("period_end_unknown"));
+    verify_what_the_first_version_left(&world, "").await;
+}
+
+#[tokio::test]
+async fn what_was_edited_while_it_was_tried_again_is_whole_after_the_migration() {
+    let mut world = World::new().wants("a").mood("a", [Mood::LosesIt]);
+    world.accept().await;
+    world.tick().await;
+    settle_to_retrying(&world).await;
+    let tries_again = "UPDATE requests SET lane = 1, state = 'retrying',
+           standing = json_set(standing, '$.phase', 'retrying');";
+    verify_what_the_first_version_left(&world, tries_again).await;
+    world.edit_line("a", "when: now", "when: now, labels: {ticket: OPS-1}");
+    world.accept().await;
+    verify_what_the_first_version_left(&world, tries_again).await;
+}
