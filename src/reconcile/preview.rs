@@ -22,7 +22,7 @@ use crate::model::terms::{Wanted, When, WhenMissed};
 use crate::plan::decide::{self, Decision, Rules};
 use crate::plan::due::first_plan;
 use crate::plan::forecast::{Work, cost_of_one, forecast, slack};
-use crate::plan::judge::{Guards, judge};
+use crate::plan::judge::judge;
 use crate::plan::window::{Hours, Way};
 use crate::provider::Reader;
 use crate::schedule;
@@ -382,10 +382,9 @@ async fn verdict(
         ),
         (None, None) => Default::default(),
     };
-    let guards_of = |config: &Config| Guards::of(&config.limits, &config.providers);
-    let mut guards = vec![guards_of(shift.after)];
-    guards.extend(shift.before.map(guards_of));
-    Ok(judge(&guards, &open, &through, counts))
+    let open = shift.under_new_names(open);
+    let through = shift.under_new_names(through);
+    Ok(judge(&shift.guards(), &open, &through, counts))
 }
 
 fn open_of(manifest: &Manifest) -> BTreeMap<ProviderName, u64> {
@@ -483,8 +482,7 @@ fn fresh(
     let standing = match &known {
         Some(known) => Standing {
             phase: match known.standing.phase {
-                Phase::Withdrawn if known.standing.attempts == 0 => Phase::Waiting,
-                Phase::Withdrawn => Phase::Retrying,
+                Phase::Withdrawn | Phase::Retrying => Phase::Waiting,
                 phase => phase,
             },
             wanted: true,
@@ -656,6 +654,13 @@ fn planned(standpoint: &Standpoint, config: &Config, draft: Draft) -> PlannedIte
         (Some(provider), Some(look)) if request.standing.plannable() => {
             let rules = Rules::of(provider, config);
             let decision = decide::decide(&request, &look.observed, rules, standpoint.now);
+            if let (Decision::Hold(_), Some(window)) = (
+                &decision,
+                decide::time_left(&request, &look.observed, rules, standpoint.now),
+            ) {
+                request.due_at = Some(window.opens_at);
+                request.deadline_at = Some(window.closes_at);
+            }
             take_up(&mut request, decision)
         }
         _ => Found::default(),

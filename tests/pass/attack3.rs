@@ -76,6 +76,42 @@ async fn retry_missed(world: &World) {
 }
 
 #[tokio::test]
+async fn the_only_tick_of_a_window_is_used_though_a_pass_begins_a_moment_after_it() {
+    let world = monthly("0 22 * * *", "when: end_of_period").await;
+    unticked(&world, "2026-12-11T21:00:00Z").await;
+    world.clock.advance(HOUR + MOMENT);
+    world.tick().await;
+    assert_eq!(world.state("a").await, (State::Canceled, None));
+}
+
+#[tokio::test]
+async fn a_look_right_after_the_last_tick_puts_the_tick_at_work_off_for_nothing() {
+    let world = monthly("0 22 * * *", "when: end_of_period").await;
+    unticked(&world, "2026-12-11T21:00:00Z").await;
+    world.clock.advance(HOUR + MOMENT);
+    world.ledger_wakes().await;
+    world.wake().await;
+    world.tick().await;
+    assert_eq!(world.state("a").await, (State::Canceled, None));
+}
+
+#[tokio::test]
+async fn a_person_who_asks_for_a_pass_is_heard_though_the_schedule_has_no_tick_left() {
+    let world = monthly("0 22 * * *", "when: end_of_period").await;
+    unticked(&world, "2026-12-12T01:00:00Z").await;
+    world.later(MINUTE).tick().await;
+    assert_eq!(world.state("a").await, (State::Canceled, None));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_tick_at_the_very_end_of_a_window_is_no_safe_one() {
+    let world = monthly("0 6 * * *", "when: end_of_period").await;
+    world.wake().await;
+    assert_eq!(world.state("a").await, held("no_safe_window"));
+}
+
+#[tokio::test]
 async fn what_waits_for_an_approval_and_is_missed_still_waits_for_it_after_a_retry() {
     let mut world = World::new()
         .provider_says("schedule: \"0 * * * *\"")
@@ -130,6 +166,40 @@ async fn terms_that_came_while_it_was_missed_are_judged_when_it_is_tried_again()
     world.later(HOUR).tick().await;
     assert_eq!(world.cancels(), 0, "three at once, a year early");
     assert_eq!(world.state("a").await, held("approval"));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_for_a_moment_cancels_nobody_early() {
+    let world = monthly("0 * * * *", "when: end_of_period, when_missed: now").await;
+    world.wake().await;
+    world.clock.set_wall(at("2026-12-12T09:00:00Z"));
+    world.wake().await;
+    assert_eq!(missed(&world).await, 1);
+    let now = at("2026-11-24T14:00:00Z");
+    let request = world.request("a").await;
+    let config = &world.in_force().config;
+    let rules = Rules::of(&config.providers[&name()], config).at_a_tick();
+    let observed = &request.look.as_ref().unwrap().observed;
+    match decide(&request, observed, rules, now) {
+        Decision::Wait(wait) => assert_eq!(wait.due_at, Some(at("2026-12-11T12:00:00Z"))),
+        other => panic!("paid for until 12 December: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_from_the_providers_finds_nothing_missed() {
+    let world = monthly("0 * * * *", "when: end_of_period, when_missed: ask").await;
+    world.wake().await;
+    world.skewed(18 * 24 * 3600);
+    world.clock.set_wall(at("2026-12-12T09:00:00Z"));
+    world.wake().await;
+    world.tick().await;
+    assert_eq!(missed(&world).await, 0);
+    world.skewed(0);
+    world.clock.set_wall(at("2026-11-24T14:00:00Z"));
+    hourly(&world, "2026-12-11T14:00:00Z").await;
+    assert_eq!(world.state("a").await, (State::Canceled, None));
     world.verify().await;
 }
 
@@ -247,6 +317,61 @@ async fn a_rename_to_a_name_that_enforces_already_is_a_turn_to_enforce() {
 }
 
 #[tokio::test]
+async fn what_is_held_says_until_when_it_can_be_done_in_time_and_is_counted_when_it_is_not() {
+    let world = monthly(
+        "0 * * * *",
+        "when: end_of_period, expect: {customer: cus_9}",
+    )
+    .await;
+    hourly(&world, "2026-12-11T18:00:00Z").await;
+    assert_eq!(world.state("a").await, held("expectation"));
+    let deadline = world.item("a").await.deadline_at;
+    assert_eq!(deadline, Some(at("2026-12-12T06:00:00Z")));
+    hourly(&world, "2026-12-12T08:00:00Z").await;
+    assert_eq!(missed(&world).await, 1);
+    assert_eq!(world.state("a").await, held("expectation"));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_is_free_before_its_window_closes_is_looked_at_before_it_closes() {
+    for hour in (0..48).step_by(4) {
+        let world = monthly("0 * * * *", "when: end_of_period").await;
+        world.wake().await;
+        world.set(
+            "a",
+            Life::Unclear {
+                status: "paused".to_owned(),
+            },
+        );
+        world.clock.advance(HOUR * hour);
+        hourly(&world, "2026-12-11T10:00:00Z").await;
+        assert_eq!(world.state("a").await, held("state_unclear"));
+        world.lives("a");
+        hourly(&world, "2026-12-12T06:00:00Z").await;
+        let state = world.state("a").await;
+        assert_eq!(state, (State::Canceled, None), "begun {hour} h later");
+    }
+}
+
+#[tokio::test]
+async fn what_had_no_effect_in_one_window_waits_for_a_tick_in_the_next() {
+    let world = monthly("0 22 * * *", "when: end_of_period").await;
+    let world = world.mood("a", [Mood::LosesIt]);
+    unticked(&world, "2026-12-11T22:00:00Z").await;
+    world.tick().await;
+    assert_eq!(world.state("a").await, (State::Unknown, None));
+    world.reading_fails(vec![super::lost_reading(); 40]);
+    world.clock.set_wall(at("2026-12-12T08:00:00Z"));
+    world.wake().await;
+    world.reading_works_again();
+    unticked(&world, "2026-12-14T00:00:00Z").await;
+    assert_eq!((world.cancels(), missed(&world).await), (1, 1));
+    unticked(&world, "2027-01-11T00:00:00Z").await;
+    assert_eq!(world.cancels(), 1, "no tick was made since");
+}
+
+#[tokio::test]
 async fn a_line_that_is_back_after_an_attempt_waits_for_a_tick() {
     let mut world = World::new().wants("a").mood("a", [Mood::LosesIt]);
     world.accept().await;
@@ -274,6 +399,22 @@ async fn settle_to_retrying(world: &World) {
         world.later(MINUTE).wake().await;
     }
     panic!("{:?}", world.request("a").await.standing);
+}
+
+#[tokio::test]
+async fn what_waits_for_an_approval_over_two_periods_is_told_of_both() {
+    let mut world = World::new()
+        .provider_says("schedule: \"0 * * * *\"")
+        .with("limits: {approval_above: 0}");
+    world.renews("a", "2026-12-12T12:00:00Z", 30);
+    world.add("a", "when: end_of_period");
+    world.accept().await;
+    hourly(&world, "2026-12-20T12:00:00Z").await;
+    let deadline = world.item("a").await.deadline_at;
+    assert_eq!(deadline, Some(at("2027-01-11T06:00:00Z")));
+    hourly(&world, "2027-01-12T12:00:00Z").await;
+    assert_eq!(missed(&world).await, 2);
+    assert_eq!(world.state("a").await, held("approval"));
 }
 
 #[tokio::test]
@@ -329,6 +470,37 @@ async fn a_clock_that_was_set_back_hides_nothing_that_was_let_through() {
 }
 
 #[tokio::test]
+async fn a_provider_that_cannot_be_asked_for_its_account_hides_no_missed_window() {
+    let mut world = monthly("0 * * * *", "when: end_of_period").await;
+    world.wake().await;
+    world.restart().await;
+    let why = "no answer".to_owned();
+    world.account(Err(LookError::Unavailable { why }));
+    hourly(&world, "2026-12-12T08:00:00Z").await;
+    assert_eq!(missed(&world).await, 1);
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_is_overdue_is_not_asked_for_one_by_one_where_nobody_answers() {
+    let mut world = World::new().provider_says("schedule: \"0 * * * *\"");
+    let ids: Vec<String> = (0..20).map(|number| format!("a{number}")).collect();
+    for id in &ids {
+        world.renews(id, "2026-12-12T12:00:00Z", 30);
+        world.add(id, "when: end_of_period");
+    }
+    world.accept().await;
+    world.wake().await;
+    let before = looks(&world);
+    world.clock.set_wall(at("2026-12-12T08:00:00Z"));
+    world.reading_fails(vec![super::lost_reading(); 100]);
+    world.wake().await;
+    let asked = looks(&world) - before;
+    assert!(asked <= 5, "asked {asked} times, each as long as a timeout");
+    assert_eq!(missed(&world).await, 20);
+}
+
+#[tokio::test]
 async fn an_approval_does_not_speak_of_what_is_allowed_later() {
     let mut world = World::of(ProviderKind::Kajabi).with("limits: {approval_above: 1}");
     for id in ["21", "22"] {
@@ -368,6 +540,36 @@ async fn a_periods_end_that_is_given_at_last_lets_it_act_earlier() {
     );
     world.accept().await;
     assert_eq!(world.state("21").await, held("approval"));
+}
+
+#[tokio::test]
+async fn one_that_goes_on_under_another_id_is_let_go_once_its_line_is_gone() {
+    let mut world = World::of(ProviderKind::Lotus).provider_says("schedule: \"0 * * * *\"");
+    world.renews(LOTUS, "2026-12-12T12:00:00Z", 30);
+    world.add(LOTUS, "when: end_of_period");
+    world.accept().await;
+    world.tick().await;
+    assert_eq!(world.state(LOTUS).await, (State::Ending, None));
+    world.edit(LOTUS, |it| {
+        it.successor = Some(Successor {
+            id: NEXT.to_owned(),
+            starts_at: at("2026-12-12T12:00:00Z"),
+        });
+    });
+    hourly(&world, "2026-12-15T12:00:00Z").await;
+    assert_eq!(world.state(LOTUS).await, held("successor"));
+    // The other cure: nobody wants it to end any more.
+    world.remove(LOTUS);
+    world.accept().await;
+    hourly(&world, "2026-12-18T12:00:00Z").await;
+    let (state, hold) = world.state(LOTUS).await;
+    assert!(!state.open(), "{state} {hold:?}");
+    let acts: Vec<Call> = world.calls();
+    let acts = acts
+        .iter()
+        .filter(|it| matches!(it, Call::Cancel(_, act) if *act != Action::TurnOffRenewal));
+    assert_eq!(acts.count(), 0);
+    world.verify().await;
 }
 
 /// Opens a copy of the ledger as the first version would have left it, and checks it.

@@ -28,7 +28,7 @@ use lapsed::reconcile::accept::{self, Proposal};
 use lapsed::reconcile::account;
 use lapsed::reconcile::inbox::Inbox;
 use lapsed::reconcile::live::{InForce, Live};
-use lapsed::reconcile::pass::{Occasion, Party, PassReport, Tools, pass};
+use lapsed::reconcile::pass::{Occasion, Party, PassReport, Tools, let_time_go_by, pass};
 use lapsed::reconcile::preview::{Planned, Preview, Reading, Sources, preview};
 use lapsed::reconcile::report::{ItemReport, Standpoint};
 use lapsed::source::{Latest, SourceFile, Text};
@@ -794,6 +794,8 @@ impl World {
     async fn pass_of(&self, party: &Party, occasion: Occasion) -> PassReport {
         let in_force = self.in_force.as_ref().expect("accept first");
         if !account::bind(&self.tools, party, in_force).await.unwrap() {
+            let config = &party.config;
+            let_time_go_by(&self.tools, config, in_force).await.unwrap();
             return PassReport::default();
         }
         pass(&self.tools, party, in_force, occasion).await.unwrap()
