@@ -116,7 +116,7 @@ impl<'a> Change<'a> {
     /// Whether the first tick that it may act at comes earlier.
     fn earlier_tick(&self, known: &Request, wanted: &Wanted, now: DateTime<Utc>) -> bool {
         let first = |side: Side<'_>, terms: &Terms| {
-            let from = act_at(known, terms, now)?;
+            let from = act_at(known, terms, now);
             let subject = Subject {
                 provider: &wanted.key.provider,
                 kind: known.kind,
@@ -124,30 +124,23 @@ impl<'a> Change<'a> {
                 labels: &terms.labels,
             };
             let hours = Hours::of(&side.provider.schedule, &side.config.freezes, &subject);
-            Some(
-                hours
-                    .first_tick(from, from + HORIZON)
-                    .unwrap_or(from + HORIZON),
-            )
+            hours
+                .first_tick(from, from + HORIZON)
+                .unwrap_or(from + HORIZON)
         };
-        match (
-            first(self.before, &known.terms),
-            first(self.after, &wanted.terms),
-        ) {
-            (Some(before), Some(after)) => after + GRAIN < before,
-            _ => false,
-        }
+        first(self.after, &wanted.terms) + GRAIN < first(self.before, &known.terms)
     }
 }
 
 /// When an item acts on these terms at the earliest, as far as anybody knows.
-fn act_at(known: &Request, terms: &Terms, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn act_at(known: &Request, terms: &Terms, now: DateTime<Utc>) -> DateTime<Utc> {
     let at = match terms.when.value {
         When::Now => now,
         When::At(at) => at,
-        When::EndOfPeriod => known.due_at?,
+        // Nobody has read it yet: it may be at once.
+        When::EndOfPeriod => known.due_at.unwrap_or(now),
     };
-    Some(at.max(now))
+    at.max(now)
 }
 
 /// Why these terms are earlier or harsher than those that are known.

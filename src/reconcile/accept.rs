@@ -286,6 +286,14 @@ impl Shift<'_> {
         Some(Side { config, provider })
     }
 
+    /// When something may be done at the earliest of what this revision brings: it leaves no
+    /// less time to revert it than the one before did.
+    pub fn not_before(&self) -> DateTime<Utc> {
+        let wait = |config: &Config| config.reconcile.wait_after_accept;
+        let before = self.before.map(wait).unwrap_or_default();
+        self.now + wait(self.after).max(before)
+    }
+
     /// Providers that change their name with this revision: what they were called, and what
     /// they are.
     fn renames(&self) -> impl Iterator<Item = (&ProviderName, &ProviderName)> {
@@ -495,7 +503,7 @@ fn incoming(
         .providers
         .get(&wanted.key.provider)
         .expect("a manifest's items name its providers");
-    let plan = first_plan(wanted, provider, config, now);
+    let plan = first_plan(wanted, provider, config, shift.not_before(), now);
     Incoming {
         wanted: wanted.clone(),
         kind: provider.kind(),

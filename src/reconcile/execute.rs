@@ -122,6 +122,12 @@ impl Pass<'_> {
                 }
             }
             // A look ahead of its time is no leave to act.
+            Decision::Act(_) if !is_due(&request, self.now()) => {
+                let mut change = Change::to(&request, self.now());
+                change.events = freed(&request, &BTreeSet::new());
+                change.wake_at = Some(request.due_at);
+                self.record_look(&request, change, look).await
+            }
             Decision::Act(_) if !writes => Ok(()),
             Decision::Act(action) => self.act(request, outlook, action, look, admission).await,
         }

@@ -11,6 +11,7 @@ use lapsed::model::provider::ProviderKind;
 use lapsed::model::standing::State;
 use lapsed::plan::decide::{Decision, Rules, decide};
 use lapsed::provider::LookError;
+use lapsed::reconcile::preview::Planned;
 
 use super::MINUTE;
 use super::world::{Call, Mood, World, name};
@@ -614,4 +615,105 @@ async fn what_was_edited_while_it_was_tried_again_is_whole_after_the_migration()
     world.edit_line("a", "when: now", "when: now, labels: {ticket: OPS-1}");
     world.accept().await;
     verify_what_the_first_version_left(&world, tries_again).await;
+}
+
+#[tokio::test]
+async fn a_revision_cannot_shorten_the_time_to_revert_itself() {
+    let mut world = World::new();
+    world.wait_after_accept("3h");
+    world.accept().await;
+    world.wait_after_accept("0s");
+    world.lives("a");
+    world.add("a", "when: now");
+    assert_eq!(world.planned("a").await, Planned::Scheduled);
+    world.accept().await;
+    world.later(HOUR).tick().await;
+    assert_eq!(world.cancels(), 0);
+    world.later(HOUR * 2).tick().await;
+    assert_eq!(world.cancels(), 1);
+}
+
+#[tokio::test]
+async fn a_plan_made_while_the_daemon_is_down_tells_what_it_will_do() {
+    for (when_missed, planned, state) in [
+        ("next_period", Planned::Scheduled, State::Scheduled),
+        ("ask", Planned::Missed, State::Missed),
+        ("now", Planned::Cancel, State::Canceled),
+    ] {
+        let terms = format!("when: end_of_period, when_missed: {when_missed}");
+        let world = monthly("0 * * * *", &terms).await;
+        world.wake().await;
+        world.later(DAY * 25);
+        assert_eq!(world.planned("a").await, planned, "{when_missed}");
+        world.tick().await;
+        world.later(MINUTE).tick().await;
+        assert_eq!(world.state("a").await, (state, None), "{when_missed}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_in_observe_mode_tells_of_no_miss_where_nothing_was_to_be_sent() {
+    for when_missed in ["ask", "now"] {
+        let mut world = World::new()
+            .provider_says("schedule: \"0 * * * *\"")
+            .observing();
+        world.renews("a", "2026-11-24T16:00:00Z", 30);
+        let terms = format!("when: end_of_period, when_missed: {when_missed}");
+        world.add("a", &terms);
+        assert_eq!(world.planned("a").await, Planned::Scheduled);
+        world.accept().await;
+        world.wake().await;
+        assert_eq!(world.state("a").await, (State::Scheduled, None));
+    }
+}
+
+#[tokio::test]
+async fn a_freeze_that_is_taken_out_counts_though_no_periods_end_was_read_yet() {
+    let frozen =
+        "limits: {approval_above: 1}\nfreezes: [{name: sale, from: 2026-11-24, until: 2026-12-24}]";
+    let mut world = World::new().with(frozen);
+    for id in ["a", "b"] {
+        world.renews(id, "2026-11-30T12:00:00Z", 30);
+        world.add(id, "when: end_of_period");
+        world.accept().await;
+        world.later(DAY * 2);
+    }
+    let mut world = world.says("limits: {approval_above: 1}");
+    world.accept().await;
+    world.ledger_wakes().await;
+    for _ in 0..60 {
+        world.later(HOUR).wake().await;
+        world.tick().await;
+    }
+    assert_eq!(world.cancels(), 0);
+    assert_eq!(world.state("a").await, held("approval"));
+}
+
+#[tokio::test]
+async fn what_was_deactivated_before_its_window_is_not_read_without_end() {
+    let mut world = World::of(ProviderKind::Kajabi).provider_says("schedule: \"0 12 1 * *\"");
+    world.lives("21");
+    world.add("21", "when: end_of_period, period_ends: 2027-02-14");
+    world.accept().await;
+    assert_eq!(world.state("21").await, held("no_safe_window"));
+    world.set("21", Life::Ended { at: None });
+    for _ in 0..3_000 {
+        world.later(HOUR / 2).wake().await;
+    }
+    assert!(looks(&world) < 30, "read {} times", looks(&world));
+}
+
+#[tokio::test]
+async fn a_schedule_that_is_mended_frees_what_no_look_has_held() {
+    let mut world = World::of(ProviderKind::Kajabi).provider_says("schedule: \"0 12 1 * *\"");
+    world.lives("21");
+    world.add("21", "when: end_of_period, period_ends: 2026-12-14");
+    world.accept().await;
+    assert_eq!(world.state("21").await, held("no_safe_window"));
+    let mut world = world.provider_says("schedule: \"0 * * * *\"");
+    world.accept().await;
+    world.ledger_wakes().await;
+    hourly(&world, "2026-12-13T02:00:00Z").await;
+    assert_eq!(world.state("21").await, (State::Canceled, None));
+    world.verify().await;
 }

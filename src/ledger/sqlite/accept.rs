@@ -541,12 +541,7 @@ fn plan_afresh(
     request.not_before = item.not_before;
     request.due_at = item.due_at;
     request.deadline_at = item.deadline_at;
-    // What waits for an approval is looked at all the same where its time depends on it.
-    let sleeps = holds.keys().any(|reason| match reason {
-        HoldReason::Approval => item.wanted.terms.when.value != When::EndOfPeriod,
-        _ => true,
-    });
-    request.wake_at = item.wake_at.filter(|_| !sleeps);
+    request.wake_at = item.wake_at.filter(|_| request.may_be_read());
     request.hold_details = holds;
     request.idle_looks = 0;
 }
