@@ -7,7 +7,7 @@ use crate::model::hold::HoldReason;
 use crate::model::standing::State;
 use crate::reconcile::account;
 use crate::reconcile::live::Live;
-use crate::reconcile::pass::{Occasion, PassReport, Tools, pass};
+use crate::reconcile::pass::{Occasion, PassReport, Tools, let_time_go_by, pass};
 use crate::reconcile::report::Standpoint;
 use crate::source::Latest;
 
@@ -63,10 +63,12 @@ pub async fn once(
                 Ok(party) => party,
                 Err(why) => {
                     account::without_credentials(tools, config, why).await?;
+                    let_time_go_by(tools, config, &in_force).await?;
                     return Ok::<_, LedgerError>((PassReport::default(), None));
                 }
             };
             if !account::bind(tools, &party, &in_force).await? {
+                let_time_go_by(tools, config, &in_force).await?;
                 let why = format!("{}: its account could not be made sure of", config.name);
                 return Ok((PassReport::default(), Some(why)));
             }

@@ -14,7 +14,7 @@ use crate::ledger::LedgerError;
 use crate::model::hold::HoldReason;
 use crate::reconcile::account;
 use crate::reconcile::live::{InForce, Live};
-use crate::reconcile::pass::{Occasion, Party, PassReport, Tools, pass};
+use crate::reconcile::pass::{Occasion, Party, PassReport, Tools, let_time_go_by, pass};
 
 /// How often a waiting worker looks at the clock, so that a wall clock that jumps, or a
 /// machine that slept, delays a tick by no more than this.
@@ -173,6 +173,7 @@ impl Worker {
         let name = &setting.config.name;
         let ready = self.ready(state, setting).await?;
         let Some(connected) = state.connected.as_ref().filter(|_| ready) else {
+            let_time_go_by(&self.tools, &setting.config, &setting.in_force).await?;
             state.owes_tick = false;
             state.next_wake_at = self.tools.ledger.next_wake(name.clone()).await?;
             return Ok(PassReport::default());

@@ -11,7 +11,7 @@ use super::ids::Key;
 use super::observed::Look;
 use super::provider::ProviderKind;
 use super::standing::{Standing, State};
-use super::terms::{Place, Terms};
+use super::terms::{Place, Terms, When};
 
 /// A request, with everything that the next pass needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +63,17 @@ impl Request {
     /// The state that people see, gates aside.
     pub fn state(&self) -> State {
         self.standing.state()
+    }
+
+    /// Whether a look is of use although something may hold it: what waits for an approval is
+    /// looked at where its time depends on it, and all else that only a revision or a person can
+    /// free is not.
+    pub fn may_be_read(&self) -> bool {
+        let at_period_end = self.terms.when.value == When::EndOfPeriod;
+        self.standing
+            .holds
+            .iter()
+            .all(|reason| reason.from_look() || (at_period_end && *reason == HoldReason::Approval))
     }
 }
 

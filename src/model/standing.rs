@@ -453,6 +453,8 @@ impl Standing {
         let mut next = self.clone();
         match (self.phase, event) {
             (Phase::Waiting | Phase::Retrying, Event::Replanned { holds, .. }) => {
+                // Other terms are no retry of what was tried: they wait for a tick.
+                next.phase = Phase::Waiting;
                 next.holds.clone_from(holds);
                 next.begin_anew();
             }
@@ -466,11 +468,7 @@ impl Standing {
                 next.wanted = false;
             }
             (Phase::Withdrawn, Event::Revived { holds, .. }) => {
-                next.phase = if self.attempts > 0 {
-                    Phase::Retrying
-                } else {
-                    Phase::Waiting
-                };
+                next.phase = Phase::Waiting;
                 next.wanted = true;
                 next.holds.clone_from(holds);
                 next.begin_anew();
@@ -505,10 +503,12 @@ impl Standing {
                 next.approved = Some(plan.clone());
             }
             (Phase::Waiting | Phase::Retrying, Event::WindowMissed { closed_at }) => {
+                next.phase = Phase::Waiting;
                 next.missed = Some(*closed_at);
                 next.late = true;
             }
             (Phase::Waiting | Phase::Retrying, Event::WindowPassed { closed_at }) => {
+                next.phase = Phase::Waiting;
                 next.missed = Some(*closed_at);
             }
             (
@@ -574,7 +574,6 @@ impl Standing {
                 next.phase = Phase::Waiting;
                 next.wanted = true;
                 next.counted = 0;
-                next.holds.clear();
                 next.late = false;
             }
             _ => return Err(self.refuses(event)),
@@ -613,9 +612,11 @@ impl Standing {
         self.open_alive = false;
     }
 
+    /// What nobody had approved when it was missed is not approved by being tried again.
     fn settle(&mut self, as_: Settlement) {
         self.phase = Phase::Settled(as_);
-        self.holds.clear();
+        self.holds
+            .retain(|it| as_ == Settlement::Missed && *it == HoldReason::Approval);
     }
 
     /// The open attempt is known to have had no effect.

@@ -19,7 +19,7 @@ use crate::model::terms::When;
 use crate::schedule::Schedule;
 
 use super::backoff;
-use super::window::{self, Hours, Turn, Wait, Way};
+use super::window::{self, Hours, Turn, Wait, Way, Window};
 
 /// Attempts in all before a request is left to a person (design, section 6, step 5).
 pub const MOST_ATTEMPTS: u32 = 5;
@@ -37,6 +37,8 @@ pub struct Rules<'a> {
     pub schedule: &'a Schedule,
     /// When they may not.
     pub freezes: &'a [Freeze],
+    /// Whether a write may follow at once.
+    pub at_a_tick: bool,
 }
 
 impl<'a> Rules<'a> {
@@ -48,6 +50,16 @@ impl<'a> Rules<'a> {
             renewal_off: provider.renewal_off,
             schedule: &provider.schedule,
             freezes: &config.freezes,
+            at_a_tick: false,
+        }
+    }
+
+    /// The same where a write may follow at once: a tick is at work, or something is tried
+    /// again.
+    pub const fn at_a_tick(self) -> Self {
+        Self {
+            at_a_tick: true,
+            ..self
         }
     }
 
@@ -59,7 +71,10 @@ impl<'a> Rules<'a> {
             id: &request.key.id,
             labels: &request.terms.labels,
         };
-        Hours::of(self.schedule, self.freezes, &subject)
+        Hours {
+            at_a_tick: self.at_a_tick,
+            ..Hours::of(self.schedule, self.freezes, &subject)
+        }
     }
 
     /// How one item is ended at its period's end.
@@ -274,6 +289,35 @@ pub fn put_off(
     }
 }
 
+/// The window of one that something holds, as far as its reading tells: until when it can still
+/// be done in time. None where that reading says nothing new of it.
+pub fn time_left(
+    request: &Request,
+    observed: &Observed,
+    rules: Rules<'_>,
+    now: DateTime<Utc>,
+) -> Option<Window> {
+    let Observed::Found(found) = observed else {
+        return None;
+    };
+    if request.terms.when.value != When::EndOfPeriod || found.ended() {
+        return None;
+    }
+    let end = period_end(request, found.period_end)?;
+    let Window {
+        opens_at,
+        closes_at,
+    } = rules.way(request).window(end, &request.terms);
+    let told = request.standing.missed;
+    if now > closes_at && told.is_some_and(|known| closes_at <= known) {
+        return None;
+    }
+    Some(Window {
+        opens_at: opens_at.max(request.not_before),
+        closes_at,
+    })
+}
+
 /// When the running period ends: what the item says, where its provider tells nothing.
 pub fn period_end(request: &Request, told: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
     request
@@ -417,10 +461,11 @@ pub fn resolve(
     }
     let resolution = match &found.life {
         Life::Ended { .. } => match &found.successor {
-            Some(successor) => Resolution::Successor {
+            // Once the line is gone nobody wants what goes on to end.
+            Some(successor) if request.standing.wanted => Resolution::Successor {
                 detail: goes_on(request, successor),
             },
-            None => settle_ended(request),
+            Some(_) | None => settle_ended(request),
         },
         Life::Active | Life::Lapsing | Life::Ending { .. } => {
             living_after_send(request, &mut doubt, seen_at, resend_after).unwrap_or(still_unknown)
@@ -535,9 +580,17 @@ pub fn watch(
         },
         Life::Ended { at } => ended(at.unwrap_or(seen_at.at), seen_at.at),
     };
-    let watch = match &found.successor {
-        Some(successor) => hold(HoldReason::Successor, &goes_on(request, successor)),
-        None => going,
+    let watch = match (&found.successor, going) {
+        // The line is gone, and with it the wish that what goes on should end.
+        (Some(successor), Watch::Settle { note }) if !request.standing.wanted => Watch::Settle {
+            note: format!(
+                "{note}, but {}, which the file does not ask to end",
+                successor.id
+            ),
+        },
+        (Some(_), going @ Watch::Goes { .. }) if !request.standing.wanted => going,
+        (Some(successor), _) => hold(HoldReason::Successor, &goes_on(request, successor)),
+        (None, going) => going,
     };
     (watch, None)
 }

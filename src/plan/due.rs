@@ -30,14 +30,14 @@ pub struct FirstPlan {
     pub holds: BTreeMap<HoldReason, String>,
 }
 
-/// Plans an item that is accepted at `now`.
+/// Plans an item that is accepted at `now` and of which nothing is done before `not_before`.
 pub fn first_plan(
     wanted: &Wanted,
     provider: &ProviderConfig,
     config: &Config,
+    not_before: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> FirstPlan {
-    let not_before = now + config.reconcile.wait_after_accept;
     let at_instant = |due_at: DateTime<Utc>| FirstPlan {
         not_before,
         due_at: Some(due_at),

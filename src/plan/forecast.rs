@@ -121,6 +121,7 @@ fn obstacle(
     let free = Hours {
         schedule,
         freezes: Vec::new(),
+        at_a_tick: false,
     };
     let Some(tick) = free.first_tick(from, deadline) else {
         return Some(Obstacle::Schedule);
@@ -128,6 +129,7 @@ fn obstacle(
     let hours = Hours {
         schedule,
         freezes: work.freezes.clone(),
+        at_a_tick: false,
     };
     let Some(first) = hours.first_tick(from, deadline) else {
         let frozen = work

@@ -31,6 +31,14 @@ impl Guards {
         }
     }
 
+    /// The same under a provider's new name.
+    pub fn renamed(mut self, from: &ProviderName, to: &ProviderName) -> Self {
+        if let Some(limits) = self.providers.remove(from) {
+            self.providers.insert(to.clone(), limits);
+        }
+        self
+    }
+
     fn provider(&self, name: &ProviderName) -> ProviderLimits {
         self.providers.get(name).copied().unwrap_or_default()
     }

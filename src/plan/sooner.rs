@@ -85,6 +85,19 @@ impl<'a> Change<'a> {
         if (before.mode, after.mode) == (Mode::Observe, Mode::Enforce) {
             return Some("its provider is turned to enforce");
         }
+        let turns = (before.renewal_off, after.renewal_off);
+        let native = known.kind.capabilities().native_period_end
+            && wanted.terms.when.value == When::EndOfPeriod;
+        if native && turns == (RenewalOff::InWindow, RenewalOff::AtOnce) {
+            return Some("renewal is turned off at once");
+        }
+        self.allows_more(known, wanted)
+    }
+
+    /// What may happen to an item that could not happen before, whenever it acts: not even one
+    /// that was approved on these terms was approved with that.
+    pub fn allows_more(&self, known: &Request, wanted: &Wanted) -> Option<&'static str> {
+        let (before, after) = (self.before.provider, self.after.provider);
         let may_be_a_plan = match known.look.as_ref().map(|look| &look.observed) {
             Some(Observed::Found(found)) => found.billing == Billing::PaymentPlan,
             Some(Observed::NotFound | Observed::NotOurs { .. }) | None => true,
@@ -94,23 +107,16 @@ impl<'a> Change<'a> {
             return Some("instalment plans are no longer held");
         }
         let dropped = before.require_expect.difference(&after.require_expect);
-        if dropped
+        dropped
             .into_iter()
             .any(|field| !wanted.terms.expect.contains_key(field))
-        {
-            return Some("an expectation is no longer required");
-        }
-        let turns = (before.renewal_off, after.renewal_off);
-        let native = known.kind.capabilities().native_period_end
-            && wanted.terms.when.value == When::EndOfPeriod;
-        (native && turns == (RenewalOff::InWindow, RenewalOff::AtOnce))
-            .then_some("renewal is turned off at once")
+            .then_some("an expectation is no longer required")
     }
 
     /// Whether the first tick that it may act at comes earlier.
     fn earlier_tick(&self, known: &Request, wanted: &Wanted, now: DateTime<Utc>) -> bool {
         let first = |side: Side<'_>, terms: &Terms| {
-            let from = act_at(known, terms, now)?;
+            let from = act_at(known, terms, now);
             let subject = Subject {
                 provider: &wanted.key.provider,
                 kind: known.kind,
@@ -118,30 +124,23 @@ impl<'a> Change<'a> {
                 labels: &terms.labels,
             };
             let hours = Hours::of(&side.provider.schedule, &side.config.freezes, &subject);
-            Some(
-                hours
-                    .first_tick(from, from + HORIZON)
-                    .unwrap_or(from + HORIZON),
-            )
+            hours
+                .first_tick(from, from + HORIZON)
+                .unwrap_or(from + HORIZON)
         };
-        match (
-            first(self.before, &known.terms),
-            first(self.after, &wanted.terms),
-        ) {
-            (Some(before), Some(after)) => after + GRAIN < before,
-            _ => false,
-        }
+        first(self.after, &wanted.terms) + GRAIN < first(self.before, &known.terms)
     }
 }
 
 /// When an item acts on these terms at the earliest, as far as anybody knows.
-fn act_at(known: &Request, terms: &Terms, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn act_at(known: &Request, terms: &Terms, now: DateTime<Utc>) -> DateTime<Utc> {
     let at = match terms.when.value {
         When::Now => now,
         When::At(at) => at,
-        When::EndOfPeriod => known.due_at?,
+        // Nobody has read it yet: it may be at once.
+        When::EndOfPeriod => known.due_at.unwrap_or(now),
     };
-    Some(at.max(now))
+    at.max(now)
 }
 
 /// Why these terms are earlier or harsher than those that are known.
@@ -185,6 +184,7 @@ fn is_earlier(known: &Request, after: &Terms, way: Way, now: DateTime<Utc>) -> b
             after.window.value.opens > before.window.value.opens
                 || rank(after.when_missed.value) > rank(before.when_missed.value)
                 || ends(after) < ends(before)
+                || (ends(before).is_none() && ends(after).is_some() && known.due_at.is_none())
         }
     }
 }

@@ -17,6 +17,10 @@ use crate::model::standing::Standing;
 use crate::model::terms::{Terms, WhenMissed};
 use crate::schedule::Schedule;
 
+/// A tick that leaves less time than this before a window closes is not counted on: a pass
+/// begins a moment after its tick, and a look comes before the send.
+const LATEST_TICK: chrono::Duration = chrono::Duration::minutes(1);
+
 /// A period's end is not read more often than this while its window is ahead.
 const SHORTEST_LOOK: chrono::Duration = chrono::Duration::hours(1);
 
@@ -34,6 +38,9 @@ pub struct Hours<'a> {
     pub schedule: &'a Schedule,
     /// The freezes that speak of the item.
     pub freezes: Vec<&'a Freeze>,
+    /// Whether a tick is at work: a pass begins a moment after it, when the schedule's next one
+    /// may lie behind the window.
+    pub at_a_tick: bool,
 }
 
 impl<'a> Hours<'a> {
@@ -45,6 +52,7 @@ impl<'a> Hours<'a> {
                 .iter()
                 .filter(|freeze| freeze.matcher.matches(subject))
                 .collect(),
+            at_a_tick: false,
         }
     }
 
@@ -183,6 +191,8 @@ pub fn turn(
         return Turn::Wait(unknown(request.kind));
     };
     let Standing { missed, late, .. } = request.standing;
+    // A window that has closed in what is still to come was missed by a clock that was ahead.
+    let late = late && missed.is_some_and(|closed_at| closed_at <= now);
     if late && request.terms.when_missed.value == WhenMissed::Now {
         return Turn::Act {
             due_at: missed.unwrap_or(now).min(now),
@@ -199,7 +209,8 @@ pub fn turn(
         };
     }
     let due_at = window.opens_at.max(request.not_before);
-    let no_tick = unsafe_window(window, hours, now.max(due_at));
+    let this_one = hours.at_a_tick && now >= due_at && hours.frozen_until(now).is_none();
+    let no_tick = unsafe_window(window, hours, now.max(due_at)).filter(|_| !this_one);
     if now >= due_at && no_tick.is_none() {
         return Turn::Act {
             due_at,
@@ -238,11 +249,12 @@ pub fn planned(
     }
 }
 
-/// The next reading of a period's end: at half the remaining time, and again at the window.
+/// The next reading of a period's end: at half the remaining time, and again at the window; in
+/// the window at whatever tick a person makes.
 fn half_way(now: DateTime<Utc>, opens_at: DateTime<Utc>) -> DateTime<Utc> {
     let half = (opens_at - now) / 2;
     if opens_at <= now {
-        now + SHORTEST_LOOK
+        now
     } else if half < SHORTEST_LOOK {
         opens_at
     } else {
@@ -250,10 +262,25 @@ fn half_way(now: DateTime<Utc>, opens_at: DateTime<Utc>) -> DateTime<Utc> {
     }
 }
 
+/// When what is held is looked at again at the latest, so that it is free in time where it is
+/// free at all: when its window opens, and then ever nearer to its end. None: that has come.
+pub fn next_in_time(
+    now: DateTime<Utc>,
+    opens_at: DateTime<Utc>,
+    closes_at: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    if now < opens_at {
+        return Some(opens_at);
+    }
+    let half = (closes_at - now) / 2;
+    (half > LATEST_TICK).then(|| now + half)
+}
+
 /// Why no tick falls into a window that is still open or ahead; none: one does.
 pub fn unsafe_window(window: Window, hours: &Hours<'_>, now: DateTime<Utc>) -> Option<String> {
     let from = window.opens_at.max(now);
-    if hours.first_tick(from, window.closes_at).is_some() {
+    let latest = window.closes_at - LATEST_TICK;
+    if hours.first_tick(from, latest).is_some() {
         return None;
     }
     let span = format!(
@@ -265,7 +292,7 @@ pub fn unsafe_window(window: Window, hours: &Hours<'_>, now: DateTime<Utc>) -> O
     let tick = hours
         .schedule
         .next_after(just_before)
-        .filter(|tick| *tick <= window.closes_at);
+        .filter(|tick| *tick <= latest);
     Some(match tick.and_then(|tick| hours.name_of_freeze(tick)) {
         Some(freeze) => format!("{span} has no tick that `{freeze}` or another freeze leaves open"),
         None => format!("no tick of `{}` falls into {span}", hours.schedule.text()),
@@ -345,6 +372,7 @@ mod tests {
         let hours = Hours {
             schedule: &schedule,
             freezes: freezes.iter().collect(),
+            at_a_tick: false,
         };
         let from = at("2026-11-27T12:00:00Z");
         assert_eq!(

@@ -106,17 +106,26 @@ pub async fn accept(
     };
     let counts = compare(ledger, manifest, &shift).await?;
     let open = ledger.open_by_provider().await?;
-    let guards_of = |config: &Config| Guards::of(&config.limits, &config.providers);
-    let mut guards = vec![guards_of(&manifest.config)];
-    guards.extend(before.map(guards_of));
-    let through = ledger.let_through(now - ROLLING).await?;
-    let mut verdict = judge(&guards, &open, &through, counts);
+    let mut through = ledger.let_through(now - ROLLING).await?;
+    let abandoned = ledger.accepting().await?;
     // What an acceptance that failed half-way has taken in is known by now, and not new.
-    if let Some(abandoned) = ledger.accepting().await? {
-        let held = abandoned.verdict.approval.into_iter();
-        verdict.approval.extend(held);
-        verdict.approval.sort_unstable();
-        verdict.approval.dedup();
+    for (name, count) in abandoned
+        .iter()
+        .flat_map(|abandoned| abandoned.verdict.let_through())
+    {
+        *through.entry(name).or_default() += count;
+    }
+    let through = shift.under_new_names(through);
+    let mut verdict = judge(&shift.guards(), &open, &through, counts);
+    match abandoned {
+        // The same text once more: it was judged.
+        Some(abandoned) if abandoned.digest == *digest => verdict = abandoned.verdict,
+        Some(abandoned) => {
+            verdict.approval.extend(abandoned.verdict.approval);
+            verdict.approval.sort_unstable();
+            verdict.approval.dedup();
+        }
+        None => {}
     }
     let number = ledger
         .begin_revision(NewRevision {
@@ -257,8 +266,11 @@ pub struct Shift<'a> {
 pub enum Compared {
     /// Not remembered, or withdrawn and back.
     New,
-    /// Finished before; nothing will follow.
-    Finished,
+    /// Finished before; nothing will follow, unless a person has it tried again.
+    Finished {
+        /// Why it may then act earlier or harsher than it was to.
+        sooner: Option<&'static str>,
+    },
     /// Remembered, and not finished.
     Kept {
         /// Whether its terms are the same.
@@ -274,16 +286,59 @@ impl Shift<'_> {
         Some(Side { config, provider })
     }
 
-    /// What the two revisions say of one provider; none where it is new.
+    /// When something may be done at the earliest of what this revision brings: it leaves no
+    /// less time to revert it than the one before did.
+    pub fn not_before(&self) -> DateTime<Utc> {
+        let wait = |config: &Config| config.reconcile.wait_after_accept;
+        let before = self.before.map(wait).unwrap_or_default();
+        self.now + wait(self.after).max(before)
+    }
+
+    /// Providers that change their name with this revision: what they were called, and what
+    /// they are.
+    fn renames(&self) -> impl Iterator<Item = (&ProviderName, &ProviderName)> {
+        let after = &self.after.providers;
+        after.values().filter_map(|provider| {
+            let formerly = provider.formerly.as_ref()?;
+            (!after.contains_key(formerly)).then_some((formerly, &provider.name))
+        })
+    }
+
+    /// The guards of both revisions; those before also under the new names of what is renamed.
+    pub fn guards(&self) -> Vec<Guards> {
+        let guards_of = |config: &Config| Guards::of(&config.limits, &config.providers);
+        let mut guards = vec![guards_of(self.after)];
+        if let Some(before) = self.before.map(guards_of) {
+            let renamed = self.renames().fold(before.clone(), |guards, (from, to)| {
+                guards.renamed(from, to)
+            });
+            guards.extend([before, renamed]);
+        }
+        guards
+    }
+
+    /// Counts by provider, with those of a former name added to the new one's.
+    pub fn under_new_names(
+        &self,
+        mut counts: BTreeMap<ProviderName, u64>,
+    ) -> BTreeMap<ProviderName, u64> {
+        for (from, to) in self.renames() {
+            if let Some(count) = counts.remove(from) {
+                *counts.entry(to.clone()).or_default() += count;
+            }
+        }
+        counts
+    }
+
+    /// What the two revisions say of one provider; none where it is new. One that takes over
+    /// another's requests is compared with that one.
     fn change(&self, name: &ProviderName) -> Option<sooner::Change<'_>> {
         let after = Self::side(self.after, name)?;
         let before = self.before?;
-        let formerly = after.provider.formerly.as_ref();
-        let known_as = if before.providers.contains_key(name) {
-            name
-        } else {
-            formerly?
-        };
+        let renamed = self
+            .renames()
+            .find(|(from, to)| *to == name && before.providers.contains_key(*from));
+        let known_as = renamed.map_or(name, |(from, _)| from);
         let before = Self::side(before, known_as)?;
         Some(sooner::Change::between(before, after))
     }
@@ -299,14 +354,23 @@ impl Shift<'_> {
         let Some(known) = known.filter(|known| known.state() != State::Withdrawn) else {
             return Compared::New;
         };
-        if known.state().finished() {
-            return Compared::Finished;
-        }
         let same = known.terms.digest() == wanted.terms.digest();
+        if known.state().finished() {
+            // What failed or was missed is tried again on the file's terms by then.
+            let again = matches!(known.state(), State::Failed | State::Missed) && !same;
+            let sooner = change
+                .filter(|_| again)
+                .and_then(|change| change.sooner(known, wanted, self.now));
+            return Compared::Finished { sooner };
+        }
         let approved = same && known.standing.approved.is_some();
-        let sooner = change
-            .filter(|_| !approved)
-            .and_then(|change| change.sooner(known, wanted, self.now));
+        let sooner = change.and_then(|change| {
+            if approved {
+                change.allows_more(known, wanted)
+            } else {
+                change.sooner(known, wanted, self.now)
+            }
+        });
         Compared::Kept { same, sooner }
     }
 }
@@ -371,7 +435,12 @@ pub fn count(
             add(&mut counts.new);
             add(&mut counts.sooner);
         }
-        Compared::Finished => counts.finished += 1,
+        Compared::Finished { sooner } => {
+            counts.finished += 1;
+            if sooner.is_some() {
+                add(&mut counts.sooner);
+            }
+        }
         Compared::Kept { same, sooner } => {
             let vanished =
                 known.is_some_and(|known| known.standing.holds.contains(&HoldReason::Removal));
@@ -401,8 +470,10 @@ pub fn waits(
     let compared = shift.compare(wanted, known, shift.change(name).as_ref());
     let day_is_new = match (&compared, known) {
         (Compared::New, _) => true,
-        (Compared::Kept { .. }, Some(known)) => known.terms.when.value != wanted.terms.when.value,
-        (Compared::Kept { .. } | Compared::Finished, _) => false,
+        (Compared::Kept { .. } | Compared::Finished { .. }, Some(known)) => {
+            known.terms.when.value != wanted.terms.when.value
+        }
+        (Compared::Kept { .. } | Compared::Finished { .. }, None) => false,
     };
     if let Some(why) = backdated(&wanted.terms, shift.now).filter(|_| day_is_new) {
         return Some(why);
@@ -411,8 +482,9 @@ pub fn waits(
         Compared::New => "new",
         Compared::Kept {
             sooner: Some(why), ..
-        } => why,
-        Compared::Kept { sooner: None, .. } | Compared::Finished => return None,
+        }
+        | Compared::Finished { sooner: Some(why) } => why,
+        Compared::Kept { sooner: None, .. } | Compared::Finished { sooner: None } => return None,
     };
     let all: u64 = verdict.counts.sooner.values().sum();
     verdict.approval.contains(name).then(|| {
@@ -431,7 +503,7 @@ fn incoming(
         .providers
         .get(&wanted.key.provider)
         .expect("a manifest's items name its providers");
-    let plan = first_plan(wanted, provider, config, now);
+    let plan = first_plan(wanted, provider, config, shift.not_before(), now);
     Incoming {
         wanted: wanted.clone(),
         kind: provider.kind(),

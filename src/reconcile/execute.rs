@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use crate::clock::Stopwatch;
-use crate::config::ProviderConfig;
+use crate::config::{Mode, ProviderConfig};
 use crate::ledger::intent::Intent;
 use crate::ledger::{Change, Intended, LedgerError, NotIntended, Timing};
 use crate::model::act::{Action, Answer};
@@ -22,10 +22,10 @@ use crate::plan::backoff;
 use crate::plan::decide::{self, Decision, MOST_ATTEMPTS, Resolution, Rules, Watch};
 use crate::plan::guard;
 use crate::plan::health::Sign;
-use crate::plan::window::{self, Turn, Wait};
+use crate::plan::window::{self, Turn, Wait, Window};
 use crate::provider::{Admission, LookError};
 
-use super::pass::{Outlook, Pass};
+use super::pass::{Answers, Outlook, Pass, Told};
 
 /// How far ahead an intent's last moment to send lies, at most (design, section 6, step 2).
 const LONGEST_TO_SEND: std::time::Duration = std::time::Duration::from_secs(30);
@@ -71,21 +71,22 @@ impl Pass<'_> {
             skew: self.party.reader.clock_skew(),
         })
         .await?;
-        if self
-            .memory()
-            .stop
-            .is_some_and(|stop| stop.reason == HoldReason::ClockSkew)
-        {
+        if self.clock_is_wrong() {
             return Ok(());
         }
-        match decide::decide(&request, &look.observed, self.rules(), self.now()) {
+        let rules = if writes {
+            self.rules().at_a_tick()
+        } else {
+            self.rules()
+        };
+        match decide::decide(&request, &look.observed, rules, self.now()) {
             Decision::Hold(holds) => self.hold(&request, look, &holds).await,
             Decision::Wait(wait) => {
-                let change = self.wait_for(&request, wait, Vec::new());
+                let change = self.wait_for(&request, wait, Vec::new(), BTreeSet::new());
                 self.record_look(&request, change, look).await
             }
             Decision::Missed { closed_at } => {
-                let change = self.missed(&request, Some(&look), closed_at);
+                let change = self.missed(&request, Some(&look), closed_at, BTreeSet::new());
                 self.record_look(&request, change, look).await
             }
             Decision::Ending { at } => {
@@ -121,6 +122,12 @@ impl Pass<'_> {
                 }
             }
             // A look ahead of its time is no leave to act.
+            Decision::Act(_) if !is_due(&request, self.now()) => {
+                let mut change = Change::to(&request, self.now());
+                change.events = freed(&request, &BTreeSet::new());
+                change.wake_at = Some(request.due_at);
+                self.record_look(&request, change, look).await
+            }
             Decision::Act(_) if !writes => Ok(()),
             Decision::Act(action) => self.act(request, outlook, action, look, admission).await,
         }
@@ -140,8 +147,15 @@ impl Pass<'_> {
         self.record(request, change).await.map(drop)
     }
 
-    /// Its time is ahead, or not known.
-    fn wait_for(&self, request: &Request, wait: Wait, mut events: Vec<Event>) -> Change {
+    /// Its time is ahead, or not known. What an earlier look found holds on where it is among
+    /// `keeps`.
+    fn wait_for(
+        &self,
+        request: &Request,
+        wait: Wait,
+        mut events: Vec<Event>,
+        keeps: BTreeSet<HoldReason>,
+    ) -> Change {
         let now = self.now();
         let Wait {
             due_at,
@@ -150,7 +164,8 @@ impl Pass<'_> {
             hold,
         } = wait;
         let mut change = Change::to(request, now);
-        let still: BTreeSet<HoldReason> = hold.iter().map(|(reason, _)| *reason).collect();
+        let mut still = keeps;
+        still.extend(hold.iter().map(|(reason, _)| *reason));
         events.extend(freed(request, &still));
         if let Some((reason, detail)) = hold
             && request.hold_details.get(&reason) != Some(&detail)
@@ -174,11 +189,18 @@ impl Pass<'_> {
     }
 
     /// Its window has gone by: counted, told, and what follows planned as was asked for.
-    fn missed(&self, request: &Request, look: Option<&Look>, closed_at: DateTime<Utc>) -> Change {
+    fn missed(
+        &self,
+        request: &Request,
+        look: Option<&Look>,
+        closed_at: DateTime<Utc>,
+        keeps: BTreeSet<HoldReason>,
+    ) -> Change {
         let now = self.now();
         let key = &request.key;
         // Where nothing was to be sent, nothing was missed; nor where the line is gone.
-        let was_to_act = !self.observes() && !request.standing.holds.contains(&HoldReason::Removal);
+        let observes = self.party.config.mode == Mode::Observe;
+        let was_to_act = !observes && !request.standing.holds.contains(&HoldReason::Removal);
         let event = if was_to_act {
             tracing::error!(provider = %key.provider, subscription = %key.id, closed_at = %closed_at, "missed the window of {key}, which closed at {closed_at}");
             Event::WindowMissed { closed_at }
@@ -210,17 +232,24 @@ impl Pass<'_> {
                     deadline_at: None,
                 });
                 change.wake_at = sleeps(request).then_some(None).or(Some(Some(now)));
+                change.idle_looks = 0;
                 change.events = vec![event];
                 change
             }
             WhenMissed::Ask | WhenMissed::Now | WhenMissed::NextPeriod => {
-                self.next_period(request, look, event)
+                self.next_period(request, look, event, keeps)
             }
         }
     }
 
     /// The next period's end is asked for, once this one has come.
-    fn next_period(&self, request: &Request, look: Option<&Look>, event: Event) -> Change {
+    fn next_period(
+        &self,
+        request: &Request,
+        look: Option<&Look>,
+        event: Event,
+        keeps: BTreeSet<HoldReason>,
+    ) -> Change {
         let mut after = request.clone();
         // A window can be missed of whatever waits, and nothing else is asked here.
         if let Ok(standing) = request.standing.after(&event) {
@@ -244,8 +273,8 @@ impl Pass<'_> {
                 hold: None,
             },
         };
-        let mut change = self.wait_for(request, wait, vec![event]);
-        if sleeps(request) {
+        let mut change = self.wait_for(request, wait, vec![event], keeps);
+        if !request.may_be_read() {
             change.wake_at = Some(None);
         }
         change
@@ -267,33 +296,60 @@ impl Pass<'_> {
         change
     }
 
-    /// Nothing is in flight, and its deadline has gone by. Read once more where that is allowed:
-    /// an end that was put off before it came has put off the deadline with it.
+    /// Nothing is in flight, and its deadline has gone by. Read once more where that is allowed
+    /// and somebody `answers`: an end that was put off before it came has put off the deadline
+    /// with it. Nothing is missed by a clock that differs from the provider's.
     pub(super) async fn overdue(
         &self,
         request: Request,
         outlook: &Outlook,
-    ) -> Result<(), LedgerError> {
+        answers: &mut Answers,
+    ) -> Result<Told, LedgerError> {
         let Some(closed_at) = request.deadline_at else {
-            return Ok(());
+            return Ok(Told::NotYet);
         };
+        if self.clock_is_wrong() {
+            return Ok(Told::NotYet);
+        }
         let tells = request.kind.capabilities().tells_period_end;
-        let look = if tells && self.may_look(outlook) && !sleeps(&request) {
+        let asks = *answers == Answers::Somebody && tells && request.may_be_read();
+        let look = if asks && self.may_look(outlook) {
             self.party.reader.look(&request.key.id).await.ok()
         } else {
             None
         };
+        if asks && look.is_none() {
+            *answers = Answers::Nobody;
+        }
+        // This look was for the time alone: what an earlier one found still holds.
+        let keeps = found_by_a_look(&request);
         if let Some(look) = look {
+            self.sign(Sign::Read {
+                skew: self.party.reader.clock_skew(),
+            })
+            .await?;
+            if self.clock_is_wrong() {
+                return Ok(Told::NotYet);
+            }
             let rules = self.rules();
             if let Some(wait) = decide::put_off(&request, &look.observed, rules, self.now()) {
-                let change = self.wait_for(&request, wait, Vec::new());
-                return self.record_look(&request, change, look).await;
+                let change = self.wait_for(&request, wait, Vec::new(), keeps);
+                self.record_look(&request, change, look).await?;
+                return Ok(Told::Yes);
             }
-            let change = self.missed(&request, Some(&look), closed_at);
-            return self.record_look(&request, change, look).await;
+            let change = self.missed(&request, Some(&look), closed_at, keeps);
+            self.record_look(&request, change, look).await?;
+            return Ok(Told::Yes);
         }
-        let change = self.missed(&request, None, closed_at);
-        self.record(&request, change).await.map(drop)
+        let change = self.missed(&request, None, closed_at, keeps);
+        self.record(&request, change).await?;
+        Ok(Told::Yes)
+    }
+
+    fn clock_is_wrong(&self) -> bool {
+        self.memory()
+            .stop
+            .is_some_and(|stop| stop.reason == HoldReason::ClockSkew)
     }
 
     /// Its window is open.
@@ -320,16 +376,13 @@ impl Pass<'_> {
         change.timing = Some(timing);
         change.events = freed(&request, &BTreeSet::new());
         change.idle_looks = 0;
-        // What waits for a person is read again as its deadline comes nearer; all else waits
-        // for a tick.
-        let again = timing
-            .deadline_at
-            .map_or(now, |deadline| now + (deadline - now) / 2);
-        change.wake_at = Some(Some(if sleeps {
-            again
-        } else {
-            timing.due_at.unwrap_or(now)
-        }));
+        // What waits for a person is read again as its deadline comes nearer, and not at all once
+        // that has gone by; all else waits for a tick.
+        change.wake_at = Some(match (sleeps, timing.deadline_at) {
+            (true, Some(deadline)) => Some(now + (deadline - now) / 2),
+            (true, None) => None,
+            (false, _) => Some(timing.due_at.unwrap_or(now)),
+        });
         change.look = Some(look.clone());
         let request = self.record(&request, change).await?;
         if !writes || sleeps {
@@ -372,7 +425,26 @@ impl Pass<'_> {
         } else {
             0
         };
-        change.wake_at = Some(Some(now + backoff::hold(change.idle_looks)));
+        let rules = self.rules();
+        change.timing = decide::time_left(request, &look.observed, rules, now).map(
+            |Window {
+                 opens_at,
+                 closes_at,
+             }| Timing {
+                due_at: Some(opens_at),
+                deadline_at: Some(closes_at),
+            },
+        );
+        let timing = change.timing.unwrap_or(Timing {
+            due_at: request.due_at,
+            deadline_at: request.deadline_at,
+        });
+        let in_time = timing
+            .due_at
+            .zip(timing.deadline_at)
+            .and_then(|(due_at, deadline_at)| window::next_in_time(now, due_at, deadline_at));
+        let again = now + backoff::hold(change.idle_looks);
+        change.wake_at = Some(Some(in_time.map_or(again, |at| at.min(again))));
         change.look = Some(look);
         if !change.events.is_empty() {
             let key = &request.key;
@@ -830,6 +902,15 @@ fn is_due(request: &Request, now: DateTime<Utc>) -> bool {
 /// Whether something holds it that no look can end.
 fn sleeps(request: &Request) -> bool {
     request.standing.holds.iter().any(|it| !it.from_look())
+}
+
+/// What a look found that holds it, its time aside.
+fn found_by_a_look(request: &Request) -> BTreeSet<HoldReason> {
+    let of_time = [HoldReason::PeriodEndUnknown, HoldReason::NoSafeWindow];
+    let holds = request.standing.holds.iter().copied();
+    holds
+        .filter(|reason| reason.from_look() && !of_time.contains(reason))
+        .collect()
 }
 
 /// Holds that came from a look and that this look does not confirm.

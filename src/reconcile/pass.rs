@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Stopwatch};
@@ -16,12 +17,14 @@ use crate::config::{Mode, ProviderConfig};
 use crate::ledger::{Change, Claim, Cursor, Lane, Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::model::hold::HoldReason;
+use crate::model::ids::SubscriptionId;
 use crate::model::memory::{Pauses, ProviderMemory, Used};
+use crate::model::observed::Look;
 use crate::model::request::{Request, Witness};
 use crate::model::standing::{Event, Phase, State};
 use crate::plan::guard::{Gate, Opening, Situation};
 use crate::plan::health::{self, Sign};
-use crate::provider::{Canceller, Reader};
+use crate::provider::{Canceller, LookError, Reader};
 
 use super::inbox::Inbox;
 use super::live::InForce;
@@ -140,10 +143,82 @@ pub async fn pass(
     result.map(|()| report)
 }
 
+/// What time does where a provider may not be spoken to at all, its account or its secrets not
+/// being known: windows close all the same, and are told as missed.
+///
+/// # Errors
+/// The ledger failed.
+pub async fn let_time_go_by(
+    tools: &Tools,
+    config: &ProviderConfig,
+    in_force: &InForce,
+) -> Result<(), LedgerError> {
+    let party = Party {
+        config: config.clone(),
+        reader: Arc::new(Silent),
+        canceller: None,
+    };
+    let memory = tools.ledger.provider(config.name.clone()).await?;
+    let pass = Pass {
+        tools,
+        party: &party,
+        in_force,
+        occasion: Occasion::Wake,
+        memory: Mutex::new(memory),
+        halt: AtomicBool::new(false),
+        report: Mutex::new(PassReport::default()),
+    };
+    pass.miss_what_is_overdue(pass.now(), Answers::Nobody).await
+}
+
+/// Asks nobody.
+struct Silent;
+
+impl Silent {
+    fn error() -> LookError {
+        LookError::Unavailable {
+            why: "the provider may not be asked now".to_owned(),
+        }
+    }
+}
+
+impl Reader for Silent {
+    fn account(&self) -> BoxFuture<'_, Result<String, LookError>> {
+        Box::pin(async { Err(Self::error()) })
+    }
+
+    fn look<'a>(&'a self, _: &'a SubscriptionId) -> BoxFuture<'a, Result<Look, LookError>> {
+        Box::pin(async { Err(Self::error()) })
+    }
+
+    fn clock_skew(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// What became of one whose deadline has gone by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It is told as missed, or was put off.
+    Yes,
+    /// Nothing could be said of it now.
+    NotYet,
+}
+
+/// Whether it is of use to ask a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// Somebody may answer.
+    Somebody,
+    /// Nobody does: each further try would only take its time.
+    Nobody,
+}
+
 impl Pass<'_> {
     async fn run(&self) -> Result<(), LedgerError> {
         let began_at = self.now();
-        self.miss_what_is_overdue(began_at).await?;
+        self.miss_what_is_overdue(began_at, Answers::Somebody)
+            .await?;
         let occasion = self.occasion;
         let mut after = None;
         while !self.halted() {
@@ -227,7 +302,11 @@ impl Pass<'_> {
     }
 
     /// Windows that closed while nobody could act, whatever was in the way.
-    async fn miss_what_is_overdue(&self, now: DateTime<Utc>) -> Result<(), LedgerError> {
+    async fn miss_what_is_overdue(
+        &self,
+        now: DateTime<Utc>,
+        mut answers: Answers,
+    ) -> Result<(), LedgerError> {
         loop {
             let name = self.party.config.name.clone();
             let overdue = self.tools.ledger.overdue(name, now, BATCH).await?;
@@ -239,14 +318,19 @@ impl Pass<'_> {
             if outlook.ledger_doubt.is_some() {
                 return Ok(());
             }
-            let mut moved = 0;
+            let mut left = 0;
             for request in overdue {
-                match self.overdue(request, &outlook).await {
-                    Err(LedgerError::Moved) => moved += 1,
-                    other => other?,
+                if self.halted() {
+                    return Ok(());
+                }
+                match self.overdue(request, &outlook, &mut answers).await {
+                    Ok(Told::Yes) => {}
+                    Ok(Told::NotYet) | Err(LedgerError::Moved) => left += 1,
+                    Err(other) => return Err(other),
                 }
             }
-            if all < BATCH as usize || moved == all {
+            // What is left comes first again, and would be asked for without end.
+            if all < BATCH as usize || left > 0 {
                 return Ok(());
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use crate::config::{Config, Freeze, Subject};
+use crate::config::{Config, Freeze, Mode, ProviderConfig, Subject};
 use crate::desired::Manifest;
 use crate::ledger::{Identity, Ledger, LedgerError, Member, Page};
 use crate::model::act::Action;
@@ -15,7 +15,7 @@ use crate::model::approval::{Approved, Approving, Gathering, Waiting, What};
 use crate::model::hold::HoldReason;
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
 use crate::model::memory::{Comparison, Pauses, Used, Verdict};
-use crate::model::observed::Observed;
+use crate::model::observed::{Look, Observed};
 use crate::model::provider::ProviderKind;
 use crate::model::request::Request;
 use crate::model::standing::{Event, Phase, Settlement, Standing, State};
@@ -23,7 +23,7 @@ use crate::model::terms::{Wanted, When, WhenMissed};
 use crate::plan::decide::{self, Decision, Rules};
 use crate::plan::due::first_plan;
 use crate::plan::forecast::{Work, cost_of_one, forecast, slack};
-use crate::plan::judge::{Guards, judge};
+use crate::plan::judge::judge;
 use crate::plan::window::{Hours, Way};
 use crate::provider::Reader;
 use crate::schedule;
@@ -225,6 +225,8 @@ pub struct Sources<'s> {
 struct Draft {
     request: Request,
     differs: Differs,
+    /// What was known of it before it was read for the plan.
+    before: Option<Look>,
 }
 
 /// Makes a plan. `read` is told of each reading.
@@ -387,7 +389,14 @@ async fn known(
             if let (None, Some(other), Some(before)) =
                 (&found, against.get(&wanted.key), shift.before)
             {
-                *found = Some(fresh(sources, before, other, None, BTreeMap::new()));
+                *found = Some(fresh(
+                    sources,
+                    before,
+                    other,
+                    sources.now,
+                    None,
+                    BTreeMap::new(),
+                ));
             } else if sources.against.is_some() && !against.contains_key(&wanted.key) {
                 found.take_if(|request| !request.state().finished());
             }
@@ -418,10 +427,9 @@ async fn verdict(
         ),
         (None, None) => Default::default(),
     };
-    let guards_of = |config: &Config| Guards::of(&config.limits, &config.providers);
-    let mut guards = vec![guards_of(shift.after)];
-    guards.extend(shift.before.map(guards_of));
-    Ok(judge(&guards, &open, &through, counts))
+    let open = shift.under_new_names(open);
+    let through = shift.under_new_names(through);
+    Ok(judge(&shift.guards(), &open, &through, counts))
 }
 
 fn open_of(manifest: &Manifest) -> BTreeMap<ProviderName, u64> {
@@ -443,13 +451,22 @@ fn draft(
     let unchanged = |request| Draft {
         request,
         differs: Differs::No,
+        before: None,
     };
     let waits = accept::waits(wanted, known.as_ref(), verdict, shift);
     let Some(mut known) = known else {
-        let request = fresh(sources, shift.after, wanted, None, approval(waits));
+        let request = fresh(
+            sources,
+            shift.after,
+            wanted,
+            shift.not_before(),
+            None,
+            approval(waits),
+        );
         return Draft {
             request,
             differs: Differs::New,
+            before: None,
         };
     };
     if known.state().finished() || known.standing.in_doubt() {
@@ -466,6 +483,7 @@ fn draft(
         return Draft {
             request: known,
             differs: Differs::Edited,
+            before: None,
         };
     }
     let mut holds = approval(waits);
@@ -485,7 +503,15 @@ fn draft(
         } else {
             Differs::Edited
         },
-        request: fresh(sources, shift.after, wanted, Some(known), holds),
+        before: None,
+        request: fresh(
+            sources,
+            shift.after,
+            wanted,
+            shift.not_before(),
+            Some(known),
+            holds,
+        ),
     }
 }
 
@@ -501,6 +527,7 @@ fn fresh(
     sources: &Sources<'_>,
     config: &Config,
     wanted: &Wanted,
+    not_before: DateTime<Utc>,
     known: Option<Request>,
     mut holds: BTreeMap<HoldReason, String>,
 ) -> Request {
@@ -508,7 +535,7 @@ fn fresh(
         .providers
         .get(&wanted.key.provider)
         .expect("a manifest's items name its providers");
-    let plan = first_plan(wanted, provider, config, sources.now);
+    let plan = first_plan(wanted, provider, config, not_before, sources.now);
     holds.extend(plan.holds);
     let accepted = Event::Accepted {
         revision: sources.revision.to_owned(),
@@ -519,8 +546,7 @@ fn fresh(
     let standing = match &known {
         Some(known) => Standing {
             phase: match known.standing.phase {
-                Phase::Withdrawn if known.standing.attempts == 0 => Phase::Waiting,
-                Phase::Withdrawn => Phase::Retrying,
+                Phase::Withdrawn | Phase::Retrying => Phase::Waiting,
                 phase => phase,
             },
             wanted: true,
@@ -653,10 +679,11 @@ async fn look(sources: &Sources<'_>, drafts: &mut [Draft], read: &(dyn Fn(usize,
     while let Some((index, result)) = looks.next().await {
         done += 1;
         read(done, all);
-        let request = &mut drafts[index].request;
+        let draft = &mut drafts[index];
+        let request = &mut draft.request;
         match result {
             Ok(look) => {
-                request.look = Some(look);
+                draft.before = request.look.replace(look);
                 look_again(request);
             }
             Err(error) => {
@@ -683,25 +710,21 @@ fn planned(standpoint: &Standpoint, config: &Config, draft: Draft) -> PlannedIte
     let Draft {
         mut request,
         differs,
+        before,
     } = draft;
     let unread = request.note.take().filter(|_| request.standing.plannable());
     let found = match (
         config.providers.get(&request.key.provider),
         request.look.clone(),
     ) {
-        (Some(provider), Some(look)) if request.standing.plannable() => {
-            let rules = Rules::of(provider, config);
-            let decision = decide::decide(&request, &look.observed, rules, standpoint.now);
-            let acts = matches!(decision, Decision::Act(_) | Decision::ActInWindow { .. });
-            let mut found = take_up(&mut request, decision);
-            if let Observed::Found(there) = &look.observed
-                && let Some(successor) = there.successor.as_ref().filter(|_| acts)
-            {
-                let goes_on = decide::goes_on(&request, successor);
-                found.note = Some(format!("it has been renewed already: {goes_on}"));
-            }
-            found
-        }
+        (Some(provider), Some(look)) if request.standing.plannable() => read(
+            provider,
+            config,
+            &mut request,
+            &look,
+            before,
+            standpoint.now,
+        ),
         _ => Found::default(),
     };
     let mut item = standpoint.item(&request);
@@ -734,6 +757,51 @@ fn planned(standpoint: &Standpoint, config: &Config, draft: Draft) -> PlannedIte
         changed: differs != Differs::No,
         access_ends: access_ends(config, &request),
         ..PlannedItem::untold(item)
+    }
+}
+
+/// What a reading makes of one of which nothing is in flight.
+fn read(
+    provider: &ProviderConfig,
+    config: &Config,
+    request: &mut Request,
+    look: &Look,
+    before: Option<Look>,
+    now: DateTime<Utc>,
+) -> Found {
+    let rules = Rules::of(provider, config);
+    let observes = provider.mode == Mode::Observe;
+    // A pass asks first whether a window has closed since it was last looked at.
+    let overdue = request.deadline_at.filter(|deadline| *deadline < now);
+    if let Some(closed_at) = overdue {
+        let known = Request {
+            look: before.or_else(|| request.look.clone()),
+            ..request.clone()
+        };
+        if decide::put_off(&known, &look.observed, rules, now).is_none() {
+            return miss(request, closed_at, observes, look, rules, now);
+        }
+    }
+    match decide::decide(request, &look.observed, rules, now) {
+        Decision::Missed { closed_at } => miss(request, closed_at, observes, look, rules, now),
+        decision => {
+            if let (Decision::Hold(_), Some(window)) = (
+                &decision,
+                decide::time_left(request, &look.observed, rules, now),
+            ) {
+                request.due_at = Some(window.opens_at);
+                request.deadline_at = Some(window.closes_at);
+            }
+            let acts = matches!(decision, Decision::Act(_) | Decision::ActInWindow { .. });
+            let mut found = take_up(request, decision);
+            if let Observed::Found(there) = &look.observed
+                && let Some(successor) = there.successor.as_ref().filter(|_| acts)
+            {
+                let goes_on = decide::goes_on(request, successor);
+                found.note = Some(format!("it has been renewed already: {goes_on}"));
+            }
+            found
+        }
     }
 }
 
@@ -777,7 +845,8 @@ fn take_up(request: &mut Request, decision: Decision) -> Found {
                 hold(request, reason, &detail);
             }
         }
-        Decision::Missed { closed_at } => miss(request, &mut found, closed_at),
+        // Told by `miss`, before this.
+        Decision::Missed { .. } => {}
         Decision::Ending { at } => {
             found.note = Some(format!(
                 "it ends on {}, by our doing",
@@ -797,17 +866,49 @@ fn take_up(request: &mut Request, decision: Decision) -> Found {
     found
 }
 
-fn miss(request: &mut Request, found: &mut Found, closed_at: DateTime<Utc>) {
-    let closed = closed_at.format("%Y-%m-%d %H:%M UTC");
-    let (what, due_at) = match request.terms.when_missed.value {
-        WhenMissed::NextPeriod => ("it waits for the next period", None),
-        WhenMissed::Ask => ("it would be settled as missed, and a person is asked", None),
-        WhenMissed::Now => ("it is cancelled late, at the next tick", Some(closed_at)),
+/// Its window has gone by, as a pass would find.
+fn miss(
+    request: &mut Request,
+    closed_at: DateTime<Utc>,
+    observes: bool,
+    look: &Look,
+    rules: Rules<'_>,
+    now: DateTime<Utc>,
+) -> Found {
+    let event = if observes {
+        Event::WindowPassed { closed_at }
+    } else {
+        Event::WindowMissed { closed_at }
     };
-    found.missed = request.terms.when_missed.value == WhenMissed::Ask;
-    found.note = Some(format!("its window closed at {closed}; {what}"));
-    request.due_at = due_at;
+    if let Ok(after) = request.standing.after(&event) {
+        request.standing = after;
+    }
+    request.due_at = None;
     request.deadline_at = None;
+    let when_missed = request.terms.when_missed.value;
+    let what = match when_missed {
+        WhenMissed::Ask if !observes => "it would be settled as missed, and a person is asked",
+        WhenMissed::Now if !observes => "it is cancelled late, at the next tick",
+        WhenMissed::Ask | WhenMissed::Now | WhenMissed::NextPeriod => {
+            "it waits for the next period"
+        }
+    };
+    let mut found = Found::default();
+    if when_missed == WhenMissed::Ask && !observes {
+        found.missed = true;
+    } else {
+        let next = decide::decide(request, &look.observed, rules, now);
+        // Only a window that has gone by twice could ask for this again.
+        if !matches!(next, Decision::Missed { .. }) {
+            found = take_up(request, next);
+        }
+    }
+    let closed = closed_at.format("%Y-%m-%d %H:%M UTC");
+    let missed = format!("its window closed at {closed}; {what}");
+    if found.settles.is_none() {
+        found.note = Some(missed);
+    }
+    found
 }
 
 /// How far the days ahead are played through where nobody asks for a day.
@@ -911,9 +1012,9 @@ async fn gone(sources: &Sources<'_>, verdict: &Verdict) -> Result<Vec<Request>, 
                 .is_none_or(|known| known.standing.plannable())
             {
                 let config = &against.config;
-                vanishes(
-                    known.unwrap_or_else(|| fresh(sources, config, other, None, BTreeMap::new())),
-                );
+                vanishes(known.unwrap_or_else(|| {
+                    fresh(sources, config, other, sources.now, None, BTreeMap::new())
+                }));
             }
         }
         return Ok(gone);

@@ -23,7 +23,7 @@ facts! {
     a_changed_item_is_planned_afresh,
     an_edit_is_no_approval,
     a_line_that_is_gone_is_withdrawn_and_its_return_revives_it,
-    what_was_tried_in_vain_and_withdrawn_comes_back_as_retrying,
+    what_was_tried_in_vain_and_withdrawn_comes_back_and_waits_for_a_tick,
     finished_stays_finished_whatever_the_file_says,
     an_edit_in_flight_is_too_late_and_taken_up_once_nothing_happened,
     an_edit_in_flight_that_is_taken_back_leaves_nothing_to_take_up,
@@ -247,13 +247,13 @@ async fn a_line_that_is_gone_is_withdrawn_and_its_return_revives_it(bench: Bench
     assert_eq!(kinds, ["accepted", "withdrawn", "revived"]);
 }
 
-async fn what_was_tried_in_vain_and_withdrawn_comes_back_as_retrying(bench: Bench) {
+async fn what_was_tried_in_vain_and_withdrawn_comes_back_and_waits_for_a_tick(bench: Bench) {
     bench.accept(&[item("a")]).await;
     bench.send_in_vain("a", 1).await;
     bench.accept(&[]).await;
     bench.accept(&[item("a")]).await;
     let request = bench.request("a").await;
-    assert_eq!(request.state(), State::Retrying);
+    assert_eq!(request.state(), State::Scheduled);
     assert_eq!(request.standing.attempts, 1);
 }
 
@@ -294,7 +294,7 @@ async fn an_edit_in_flight_is_too_late_and_taken_up_once_nothing_happened(mut be
     let request = bench.happens(&request, 10, &[proven]).await;
     assert_eq!(request.terms, edited.wanted.terms);
     assert_eq!(request.due_at, Some(at(900)));
-    assert_eq!(request.state(), State::Retrying);
+    assert_eq!(request.state(), State::Scheduled);
     let told = [
         "accepted",
         "intended",

@@ -13,6 +13,7 @@ use self::world::{Call, Mood, RESEND_AFTER, World, name};
 
 mod adversary;
 mod approvals;
+mod attack3;
 mod edits;
 mod guards;
 mod holds;

@@ -29,7 +29,7 @@ use lapsed::reconcile::accept::{self, Proposal};
 use lapsed::reconcile::account;
 use lapsed::reconcile::inbox::Inbox;
 use lapsed::reconcile::live::{InForce, Live};
-use lapsed::reconcile::pass::{Occasion, Party, PassReport, Tools, pass};
+use lapsed::reconcile::pass::{Occasion, Party, PassReport, Tools, let_time_go_by, pass};
 use lapsed::reconcile::preview::{Planned, Preview, Reading, Sources, preview};
 use lapsed::reconcile::report::{ItemReport, Standpoint};
 use lapsed::source::{Latest, SourceFile, Text};
@@ -774,6 +774,44 @@ impl World {
         verdict
     }
 
+    /// The same, where nothing was too much.
+    pub async fn cut_short_unheld(&mut self, items: usize) {
+        let manifest = self.manifest();
+        let incoming: Vec<Incoming> = manifest
+            .wanted
+            .iter()
+            .take(items)
+            .map(|wanted| Incoming {
+                wanted: wanted.clone(),
+                kind: self.kind,
+                due_at: Some(self.now()),
+                wake_at: Some(self.now()),
+                not_before: self.now(),
+                deadline_at: None,
+                waits: None,
+                holds: BTreeMap::new(),
+            })
+            .collect();
+        let new = BTreeMap::from([(self.name(), manifest.wanted.len() as u64)]);
+        let begun = NewRevision {
+            digest: "failed half-way".to_owned(),
+            commit: None,
+            files: self.files(),
+            verdict: Verdict {
+                counts: Comparison {
+                    new: new.clone(),
+                    sooner: new,
+                    ..Comparison::default()
+                },
+                ..Verdict::default()
+            },
+            at: self.now(),
+        };
+        let number = self.ledger.begin_revision(begun).await.unwrap();
+        let now = self.now();
+        self.ledger.take_in(number, incoming, now).await.unwrap();
+    }
+
     /// Goes on under what a keeper has accepted.
     pub fn follows(&mut self, in_force: Arc<InForce>) {
         self.in_force = Some(in_force);
@@ -830,6 +868,8 @@ impl World {
     async fn pass_of(&self, party: &Party, occasion: Occasion) -> PassReport {
         let in_force = self.in_force.as_ref().expect("accept first");
         if !account::bind(&self.tools, party, in_force).await.unwrap() {
+            let config = &party.config;
+            let_time_go_by(&self.tools, config, in_force).await.unwrap();
             return PassReport::default();
         }
         pass(&self.tools, party, in_force, occasion).await.unwrap()

@@ -134,6 +134,7 @@ fn decided_by(
         renewal_off: RenewalOff::AtOnce,
         schedule: &schedule,
         freezes: &[],
+        at_a_tick: false,
     };
     decide(request, observed, rules, at(10))
 }

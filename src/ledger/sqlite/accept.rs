@@ -48,26 +48,19 @@ pub(super) fn revision(conn: &Connection, status: &str) -> Result<Option<Revisio
     }))
 }
 
-/// By provider: what revisions accepted since then let through without an approval. Newest
-/// first, so that nothing older is read.
+/// By provider: what revisions accepted since then let through without an approval. All are
+/// asked: one that a clock that was behind dates back hides none before it.
 pub(super) fn let_through(
     conn: &Connection,
     since: DateTime<Utc>,
 ) -> Result<BTreeMap<ProviderName, u64>, LedgerError> {
     let mut through = BTreeMap::new();
     let mut rows = conn.prepare_cached(
-        "SELECT accepted_at, verdict, status FROM revisions ORDER BY number DESC",
+        "SELECT verdict FROM revisions WHERE accepted_at > ?1 AND status <> 'accepting'",
     )?;
-    let mut rows = rows.query([])?;
+    let mut rows = rows.query([millis(since)])?;
     while let Some(row) = rows.next()? {
-        let (accepted_at, verdict, status): (i64, String, String) =
-            (row.get(0)?, row.get(1)?, row.get(2)?);
-        if accepted_at <= millis(since) {
-            break;
-        }
-        if status == "accepting" {
-            continue;
-        }
+        let verdict: String = row.get(0)?;
         let verdict: Verdict = serde_json::from_str(&verdict)?;
         for (name, count) in verdict.let_through() {
             *through.entry(name).or_default() += count;
@@ -219,7 +212,7 @@ impl Tx<'_> {
         match standing.phase {
             // What a retry would plan is what the file says by then.
             Phase::Settled(Settlement::Failed | Settlement::Missed) => {
-                stored.late = (!same_terms).then(|| Late::of(item, revision));
+                stored.late = (!same_terms).then(|| later(&stored, item, revision));
                 stored.request.place = item.wanted.place.clone();
             }
             Phase::Settled(Settlement::Canceled | Settlement::AlreadyCanceled) => {}
@@ -235,17 +228,12 @@ impl Tx<'_> {
                 stored.request.place = item.wanted.place.clone();
                 // Where a value came from may have changed without changing what happens.
                 stored.request.terms = item.wanted.terms.clone();
+                may_act_sooner(&mut stored.request, item);
             }
             Phase::Waiting | Phase::Retrying => {
                 let mut holds = new_holds(item);
-                // An edit is no approval, and an approval stands with the terms.
-                let approval = stored.request.hold_details.get(&HoldReason::Approval);
-                if let Some(detail) = approval {
-                    holds.insert(HoldReason::Approval, detail.clone());
-                } else if standing.approved.is_some() {
-                    holds
-                        .entry(HoldReason::Approval)
-                        .or_insert_with(|| "its terms have changed since its approval".to_owned());
+                if let Some(detail) = still_waits(&stored.request) {
+                    holds.entry(HoldReason::Approval).or_insert(detail);
                 }
                 let event = Event::Replanned {
                     revision: revision.to_owned(),
@@ -325,7 +313,7 @@ impl Tx<'_> {
                 at,
             )?;
         }
-        stored.late = Some(Late::of(item, revision));
+        stored.late = Some(later(stored, item, revision));
         Ok(())
     }
 
@@ -414,6 +402,9 @@ impl Tx<'_> {
         if let Some(detail) = stale {
             late.holds.insert(HoldReason::ConfigStale, detail.clone());
         }
+        if let Some(detail) = still_waits(&stored.request) {
+            late.holds.entry(HoldReason::Approval).or_insert(detail);
+        }
         let item = Incoming {
             wanted: late.wanted,
             kind: stored.request.kind,
@@ -481,6 +472,42 @@ impl Tx<'_> {
     }
 }
 
+/// Its terms are the same, and what is known without a reading is that it may act sooner than
+/// was planned: renewal may be turned off at once.
+fn may_act_sooner(request: &mut Request, item: &Incoming) {
+    let at_period_end = item.wanted.terms.when.value == When::EndOfPeriod;
+    let sooner = match (item.due_at, request.due_at) {
+        (Some(due_at), Some(known)) => due_at < known,
+        _ => false,
+    };
+    if at_period_end && item.wanted.terms.period_ends.is_none() && sooner && request.may_be_read() {
+        request.due_at = item.due_at;
+        request.wake_at = item.wake_at;
+    }
+}
+
+/// Terms that come too late for now. What waited for an approval before waits on: an edit is
+/// no approval, and neither is another revision.
+fn later(stored: &Stored, item: &Incoming, revision: &str) -> Late {
+    let mut late = Late::of(item, revision);
+    let waited = stored
+        .late
+        .as_ref()
+        .and_then(|before| before.holds.get(&HoldReason::Approval));
+    if let Some(detail) = waited {
+        late.holds.insert(HoldReason::Approval, detail.clone());
+    }
+    late
+}
+
+/// Why terms that differ from those before wait for an approval in any case: an edit is none,
+/// and one stands with the terms that it was given for.
+fn still_waits(request: &Request) -> Option<String> {
+    let waits = request.hold_details.get(&HoldReason::Approval).cloned();
+    let lost = || "its terms have changed since its approval".to_owned();
+    waits.or_else(|| request.standing.approved.as_ref().map(|_| lost()))
+}
+
 pub(super) fn new_holds(item: &Incoming) -> BTreeMap<HoldReason, String> {
     let mut holds = item.holds.clone();
     holds.extend(
@@ -514,24 +541,14 @@ fn plan_afresh(
     request.not_before = item.not_before;
     request.due_at = item.due_at;
     request.deadline_at = item.deadline_at;
-    // What waits for an approval is looked at all the same where its time depends on it.
-    let sleeps = holds.keys().any(|reason| match reason {
-        HoldReason::Approval => item.wanted.terms.when.value != When::EndOfPeriod,
-        _ => true,
-    });
-    request.wake_at = item.wake_at.filter(|_| !sleeps);
+    request.wake_at = item.wake_at.filter(|_| request.may_be_read());
     request.hold_details = holds;
     request.idle_looks = 0;
 }
 
 /// When a pass takes a request again once nothing holds it.
 pub(super) fn resume(request: &Request, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let free = request
-        .standing
-        .holds
-        .iter()
-        .all(|reason| reason.from_look());
-    if !request.standing.plannable() || !free {
+    if !request.standing.plannable() || !request.may_be_read() {
         return None;
     }
     // A period's end may have moved meanwhile.

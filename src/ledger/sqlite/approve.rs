@@ -24,6 +24,15 @@ pub(super) struct Voice<'v> {
     pub revision: Option<&'v str>,
 }
 
+/// Which members of a plan may be freed.
+#[derive(Clone, Copy)]
+enum Freed {
+    /// Those that it never freed.
+    Never,
+    /// Also those that it freed before, and that have come to wait again.
+    OrBefore,
+}
+
 /// One file's requests that wait for the same, in the order of their lines.
 struct Group {
     file: String,
@@ -63,6 +72,10 @@ fn groups(conn: &Connection, what: What) -> Result<Vec<Group>, LedgerError> {
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     for request in found {
         let request: Request = request?;
+        // What was missed while it waited has to be planned afresh first.
+        if !request.standing.plannable() {
+            continue;
+        }
         let terms = request.terms.digest();
         let group = groups
             .entry(request.place.file.clone())
@@ -170,7 +183,8 @@ impl Tx<'_> {
             revision: Some(revision),
         };
         let left = at_most.map(|most| most.saturating_sub(freed));
-        self.free(plan, what, &voice, left, at)
+        let members = self.members(plan, Freed::Never)?;
+        self.free(plan, what, members, &voice, left, at)
     }
 
     /// Frees what a command's approval names. What waits just now needs not have been noted.
@@ -194,7 +208,10 @@ impl Tx<'_> {
             return Ok(0);
         };
         let voice = Voice { by, revision: None };
-        Ok(match self.free(plan, what, &voice, at_most, at)? {
+        // What was freed before and waits again is freed by a person who says so now, and not by
+        // what still stands in a file.
+        let members = self.members(plan, Freed::OrBefore)?;
+        Ok(match self.free(plan, what, members, &voice, at_most, at)? {
             Approved::Freed(count) => count,
             _ => 0,
         })
@@ -221,21 +238,30 @@ impl Tx<'_> {
             .query_row([plan], |row| rows::count(row, 0))?)
     }
 
+    /// What a plan names, in the order of its lines.
+    fn members(&self, plan: &str, freed: Freed) -> Result<Vec<(i64, String)>, LedgerError> {
+        let most = match freed {
+            Freed::Never => 0,
+            Freed::OrBefore => 1,
+        };
+        Ok(self
+            .conn
+            .prepare_cached(
+                "SELECT request, terms FROM waiting WHERE digest = ?1 AND freed <= ?2 ORDER BY place",
+            )?
+            .query_map(params![plan, most], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?)
+    }
+
     fn free(
         &mut self,
         plan: &str,
         what: What,
+        members: Vec<(i64, String)>,
         voice: &Voice<'_>,
         at_most: Option<u64>,
         at: DateTime<Utc>,
     ) -> Result<Approved, LedgerError> {
-        let members: Vec<(i64, String)> = self
-            .conn
-            .prepare_cached(
-                "SELECT request, terms FROM waiting WHERE digest = ?1 AND freed = 0 ORDER BY place",
-            )?
-            .query_map([plan], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<rusqlite::Result<_>>()?;
         let mut freed = 0;
         for (row, terms) in members {
             if at_most.is_some_and(|most| freed >= most) {

@@ -116,7 +116,8 @@ pub(super) fn tally(conn: &Connection, now: DateTime<Utc>) -> Result<Tally, Ledg
 
 fn holds(conn: &Connection, tally: &mut Tally) -> Result<(), LedgerError> {
     let mut rows = conn.prepare_cached(
-        "SELECT provider, holds, count(*) FROM requests WHERE holds <> '' GROUP BY provider, holds",
+        "SELECT provider, holds, count(*) FROM requests
+         WHERE holds <> '' AND lane IS NOT NULL GROUP BY provider, holds",
     )?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {

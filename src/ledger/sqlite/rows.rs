@@ -252,7 +252,18 @@ impl Tx<'_> {
         event: &Event,
         at: DateTime<Utc>,
     ) -> Result<(), LedgerError> {
+        let was_stale = stored
+            .request
+            .standing
+            .holds
+            .contains(&HoldReason::ConfigStale);
         stored.request.standing = stored.request.standing.after(event)?;
+        if was_stale && matches!(event, Event::Settled { .. }) {
+            // The file is still broken when it is tried again.
+            self.conn
+                .prepare_cached("INSERT OR IGNORE INTO stale (request) VALUES (?1)")?
+                .execute([stored.request.row])?;
+        }
         let request = &mut stored.request;
         match event {
             Event::Held { reason, detail } => {
