@@ -234,7 +234,8 @@ fn deadlines(manifest: &Manifest, now: DateTime<Utc>) -> Vec<Problem> {
         let Some(provider) = config.providers.get(&wanted.key.provider) else {
             continue;
         };
-        let plan = first_plan(wanted, provider, config, now);
+        let not_before = now + config.reconcile.wait_after_accept;
+        let plan = first_plan(wanted, provider, config, not_before, now);
         if let Some(detail) = plan.holds.get(&HoldReason::NoSafeWindow) {
             problems.push(not_in_time(wanted, "no_safe_window", detail));
         } else if let (Some(due_at), Some(deadline_at)) = (plan.due_at, plan.deadline_at)

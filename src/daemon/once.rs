@@ -67,6 +67,7 @@ pub async fn once(
                     return Ok::<_, LedgerError>((PassReport::default(), None));
                 }
             };
+            account::try_credentials_again(tools, config).await?;
             if !account::bind(tools, &party, &in_force).await? {
                 let_time_go_by(tools, config, &in_force).await?;
                 let why = format!("{}: its account could not be made sure of", config.name);

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ProviderConfig};
 use crate::ledger::LedgerError;
-use crate::model::hold::HoldReason;
 use crate::reconcile::account;
 use crate::reconcile::live::{InForce, Live};
 use crate::reconcile::pass::{Occasion, Party, PassReport, Tools, let_time_go_by, pass};
@@ -207,7 +206,7 @@ impl Worker {
             match self.connect.connect(&setting.config) {
                 Ok(party) => {
                     if secrets_changed {
-                        self.forget_credentials(&setting.config).await?;
+                        account::try_credentials_again(&self.tools, &setting.config).await?;
                     }
                     state.connected = Some(Connected {
                         party,
@@ -227,21 +226,6 @@ impl Worker {
                 account::bind(&self.tools, &connected.party, &setting.in_force).await?;
         }
         Ok(connected.bound)
-    }
-
-    /// Other secrets deserve a try at once.
-    async fn forget_credentials(&self, config: &ProviderConfig) -> Result<(), LedgerError> {
-        let mut memory = self.tools.ledger.provider(config.name.clone()).await?;
-        let stopped = memory
-            .stop
-            .take_if(|stop| stop.reason == HoldReason::Credentials);
-        if stopped.is_some() {
-            self.tools
-                .ledger
-                .remember(config.name.clone(), memory)
-                .await?;
-        }
-        Ok(())
     }
 
     /// After a pass that found nothing to do, the next one that wakes by itself waits a little

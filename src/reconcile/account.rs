@@ -75,6 +75,21 @@ async fn shared(tools: &Tools, party: &Party, account: &str) -> Result<bool, Led
     Ok(names.iter().any(|other| *other != party.config.name))
 }
 
+/// Other secrets, and those of a process that has just begun, deserve a try at once.
+pub async fn try_credentials_again(
+    tools: &Tools,
+    config: &ProviderConfig,
+) -> Result<(), LedgerError> {
+    let mut memory = tools.ledger.provider(config.name.clone()).await?;
+    let stopped = memory
+        .stop
+        .take_if(|stop| stop.reason == HoldReason::Credentials);
+    if stopped.is_some() {
+        tools.ledger.remember(config.name.clone(), memory).await?;
+    }
+    Ok(())
+}
+
 /// A secret is missing: everything is held until it is there.
 pub async fn without_credentials(
     tools: &Tools,

@@ -24,6 +24,7 @@ use crate::model::request::{Request, Witness};
 use crate::model::standing::{Event, Phase, State};
 use crate::plan::guard::{Gate, Opening, Situation};
 use crate::plan::health::{self, Sign};
+use crate::provider::list::{self, ListPage, Scope};
 use crate::provider::{Canceller, LookError, Reader};
 
 use super::inbox::Inbox;
@@ -188,6 +189,14 @@ impl Reader for Silent {
     }
 
     fn look<'a>(&'a self, _: &'a SubscriptionId) -> BoxFuture<'a, Result<Look, LookError>> {
+        Box::pin(async { Err(Self::error()) })
+    }
+
+    fn list(
+        &self,
+        _: Scope,
+        _: Option<list::Cursor>,
+    ) -> BoxFuture<'_, Result<ListPage, LookError>> {
         Box::pin(async { Err(Self::error()) })
     }
 

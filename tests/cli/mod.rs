@@ -3,6 +3,7 @@
 mod adversary;
 mod beside;
 mod files;
+mod guards;
 mod letters;
 mod list;
 mod run;

@@ -178,7 +178,9 @@ policies:
             .as_array()
             .unwrap()
             .iter()
-            .filter(|it| it["operation"] == "cancel")
+            .filter(|it| {
+                ["cancel", "update"].contains(&it["operation"].as_str().unwrap_or_default())
+            })
             .map(|it| {
                 format!(
                     "{} {}",
