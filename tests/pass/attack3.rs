@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
 use lapsed::ledger::{Command, Ledger as _};
 use lapsed::model::act::Action;
+use lapsed::model::approval::Approved;
 use lapsed::model::observed::{Billing, Life, Successor};
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::standing::State;
@@ -938,4 +939,29 @@ async fn whatever_happens_the_record_is_whole_and_all_comes_to_an_end() {
         )
         .await;
     }
+}
+
+#[tokio::test]
+async fn an_approval_frees_nothing_that_its_own_revision_makes_harsher() {
+    let mut world = World::of(ProviderKind::Kajabi).with("limits: {approval_above: 1}");
+    for id in ["21", "22"] {
+        world.lives(id);
+        world.edit(id, |it| it.billing = Billing::PaymentPlan);
+        world.add(id, "when: now");
+    }
+    world.accept().await;
+    let plan = world.ledger.waiting().await.unwrap().remove(0).digest;
+    let head = format!(
+        "limits: {{approval_above: 1}}\napprovals: [{{plan: {plan}, by: dana, until: 2026-12-02}}]"
+    );
+    let mut world = world.says(&head).provider_says("payment_plans: cancel");
+    assert_eq!(world.planned("21").await, Planned::Held);
+    world.accept().await;
+    assert_eq!(world.approvals, [Approved::TooEarly]);
+    world.later(MINUTE).tick().await;
+    assert_eq!(world.cancels(), 0, "it was approved with debts held");
+    world.accept().await;
+    assert_eq!(world.approvals, [Approved::Freed(2)]);
+    world.later(MINUTE).tick().await;
+    assert_eq!(world.cancels(), 2);
 }
