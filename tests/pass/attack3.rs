@@ -923,14 +923,7 @@ async fn play(seed: u64, kind: ProviderKind, ids: [&'static str; 3]) {
 
 #[tokio::test]
 async fn whatever_happens_the_record_is_whole_and_all_comes_to_an_end() {
-    let seeds = std::env::var("SEEDS").ok();
-    let (from, to) = seeds
-        .and_then(|it| {
-            let (from, to) = it.split_once('-')?;
-            Some((from.parse().ok()?, to.parse().ok()?))
-        })
-        .unwrap_or((0, 2));
-    for seed in from..to {
+    for seed in 0..2 {
         play(seed, ProviderKind::Revere, ["a", "b", "c"]).await;
         play(
             seed,
