@@ -16,7 +16,7 @@ use proptest::prelude::*;
 const TABLE: &str = "
                    waiting   retrying  sending   unknown   ending    withdrawn canceled  already   failed    missed
 accepted           .         .         .         .         .         .         .         .         .         .
-replanned          waiting   retrying  .         .         .         .         .         .         .         .
+replanned          waiting   waiting   .         .         .         .         .         .         .         .
 too_late           .         .         sending   unknown   ending    .         .         .         .         .
 withdrawn          withdrawn withdrawn sending   unknown   ending    .         .         .         .         .
 revived            .         .         sending   unknown   ending    waiting   .         .         .         .
@@ -31,8 +31,8 @@ interrupted        .         .         unknown   .         .         .         .
 proven_not_done    .         .         .         retrying  .         .         .         .         .         .
 ending_began       .         ending    .         ending    .         .         .         .         .         .
 ending_undone      .         .         .         .         failed    .         .         .         .         .
-window_missed      waiting   retrying  .         .         .         .         .         .         .         .
-window_passed      waiting   retrying  .         .         .         .         .         .         .         .
+window_missed      waiting   waiting   .         .         .         .         .         .         .         .
+window_passed      waiting   waiting   .         .         .         .         .         .         .         .
 approved           waiting   retrying  .         .         .         .         .         .         .         .
 settled:canceled   .         canceled  .         canceled  canceled  .         .         .         .         .
 settled:already    already   already   .         already   already   .         .         .         .         .
@@ -403,11 +403,11 @@ fn what_was_never_sent_is_never_canceled_by_us() {
 }
 
 #[test]
-fn what_came_back_after_attempts_goes_on_as_retrying() {
+fn what_came_back_after_attempts_waits_for_a_tick() {
     let standing = in_phase("retrying").after(&withdrawn()).unwrap();
     assert_eq!(standing.phase, Phase::Withdrawn);
     let standing = standing.after(&revived(&[HoldReason::Approval])).unwrap();
-    assert_eq!(standing.phase, Phase::Retrying);
+    assert_eq!(standing.phase, Phase::Waiting);
     assert_eq!((standing.attempts, standing.state()), (1, State::Held));
 }
 
@@ -594,7 +594,10 @@ fn standing_holds(standing: &Standing) -> Result<(), TestCaseError> {
     );
     prop_assert!(standing.counted <= standing.attempts);
     prop_assert!(standing.holds.iter().all(|reason| !reason.is_gate()));
-    if !state.open() {
+    if state == State::Missed {
+        let only = |reason: &HoldReason| *reason == HoldReason::Approval;
+        prop_assert!(standing.holds.iter().all(only), "nobody approved it");
+    } else if !state.open() {
         prop_assert!(standing.holds.is_empty());
     }
     if standing.plannable() {

@@ -241,6 +241,9 @@ pub struct Close {
     pub held_at: Vec<ProviderName>,
     /// What its file approves.
     pub approvals: Vec<Approving>,
+    /// Providers where it allows what nobody could approve before: its own approvals free
+    /// nothing there.
+    pub allows_more: Vec<ProviderName>,
 }
 
 /// What a pass asks for.

@@ -94,6 +94,14 @@ impl<'a> Change<'a> {
         self.allows_more(known, wanted)
     }
 
+    /// Whether something may happen at the provider that could not happen before.
+    pub fn loosens(&self) -> bool {
+        let (before, after) = (self.before.provider, self.after.provider);
+        let plans = (before.payment_plans, after.payment_plans);
+        plans == (PaymentPlans::Hold, PaymentPlans::Cancel)
+            || !before.require_expect.is_subset(&after.require_expect)
+    }
+
     /// What may happen to an item that could not happen before, whenever it acts: not even one
     /// that was approved on these terms was approved with that.
     pub fn allows_more(&self, known: &Request, wanted: &Wanted) -> Option<&'static str> {

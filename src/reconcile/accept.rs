@@ -188,6 +188,7 @@ async fn take_in(
     let close = Close {
         held_at: verdict.removal.clone(),
         approvals: approving(&manifest.config, now),
+        allows_more: shift.allows_more(),
     };
     ledger.finish_revision(number, close, now).await
 }
@@ -240,7 +241,7 @@ pub fn useless(approval: &Approval, outcome: &Approved) -> Option<String> {
             "nothing waits under this digest; `lapsed plan` prints those that do".to_owned()
         }
         Approved::TooEarly => {
-            "it stands in the same revision as its items, and counts from the next one on"
+            "it stands in the same revision as its items or as what makes them harsher, and counts from the next one on"
                 .to_owned()
         }
         Approved::Past => format!("its day, {}, is past", approval.until),
@@ -315,6 +316,15 @@ impl Shift<'_> {
             guards.extend([before, renamed]);
         }
         guards
+    }
+
+    /// Providers where this revision allows what could not happen before.
+    pub fn allows_more(&self) -> Vec<ProviderName> {
+        changes(self)
+            .into_iter()
+            .filter(|(_, change)| change.loosens())
+            .map(|(name, _)| name)
+            .collect()
     }
 
     /// Counts by provider, with those of a former name added to the new one's.

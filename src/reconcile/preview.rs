@@ -254,7 +254,7 @@ pub async fn preview(
         .zip(known)
         .map(|(wanted, known)| draft(&sources, &shift, &verdict, wanted, known))
         .collect();
-    let warnings = approve(&sources, &config, &mut drafts).await?;
+    let warnings = approve(&sources, &shift, &mut drafts).await?;
     look(&sources, &mut drafts, read).await;
     let gone = gone(&sources, &verdict).await?;
     let digests = digests(&drafts, &gone);
@@ -585,9 +585,11 @@ fn fresh(
 /// What the file's approvals would free. Gives those that would free nothing, in words.
 async fn approve(
     sources: &Sources<'_>,
-    config: &Config,
+    shift: &Shift<'_>,
     drafts: &mut [Draft],
 ) -> Result<Vec<String>, LedgerError> {
+    let config = shift.after;
+    let allows_more = shift.allows_more();
     let mut warnings = Vec::new();
     let here = digests(drafts, &[]);
     for approving in accept::approving(config, sources.now) {
@@ -598,7 +600,17 @@ async fn approve(
         let outcome = match members {
             None if here.iter().any(|it| it.digest == approving.plan) => Approved::TooEarly,
             None => Approved::Unknown,
-            Some(members) => free(&approving, &members, drafts),
+            Some(mut members) => {
+                let all = members.len();
+                let early =
+                    |member: &Member| !member.freed && allows_more.contains(&member.key.provider);
+                members.retain(|member| !early(member));
+                if members.len() < all && members.iter().all(|member| member.freed) {
+                    Approved::TooEarly
+                } else {
+                    free(&approving, &members, drafts)
+                }
+            }
         };
         let plan = &approving.plan;
         let until = config.approvals.iter().find(|it| it.plan == *plan);

@@ -139,6 +139,7 @@ impl Bench {
         let close = Close {
             held_at: held_at.to_vec(),
             approvals: Vec::new(),
+            ..Close::default()
         };
         self.finish_revision(number, close, at(0)).await.unwrap();
         number

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
 use lapsed::ledger::{Command, Ledger as _};
 use lapsed::model::act::Action;
+use lapsed::model::approval::Approved;
 use lapsed::model::observed::{Billing, Life, Successor};
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::standing::State;
@@ -716,4 +717,244 @@ async fn a_schedule_that_is_mended_frees_what_no_look_has_held() {
     hourly(&world, "2026-12-13T02:00:00Z").await;
     assert_eq!(world.state("21").await, (State::Canceled, None));
     world.verify().await;
+}
+
+#[tokio::test]
+async fn a_line_that_is_back_on_other_terms_while_it_ends_leaves_the_record_whole() {
+    let mut world = World::of(ProviderKind::Lotus).provider_says("schedule: \"0 * * * *\"");
+    world.renews(LOTUS, "2026-12-12T12:00:00Z", 30);
+    world.add(LOTUS, "when: end_of_period");
+    world.accept().await;
+    world.tick().await;
+    world.remove(LOTUS);
+    world.accept().await;
+    world.add(LOTUS, "when: end_of_period, labels: {ticket: OPS-1}");
+    world.accept().await;
+    assert_eq!(world.state(LOTUS).await, (State::Ending, None));
+    world.verify().await;
+}
+
+/// A number from a seed: nothing here depends on the machine.
+struct Dice(fastrand::Rng);
+
+impl Dice {
+    fn below(&mut self, most: usize) -> usize {
+        self.0.usize(0..most)
+    }
+
+    fn one_of<'a>(&mut self, all: &[&'a str]) -> &'a str {
+        all[self.below(all.len())]
+    }
+}
+
+const TERMS: [&str; 7] = [
+    "when: now",
+    "when: 2026-12-20",
+    "when: end_of_period",
+    "when: end_of_period, when_missed: ask",
+    "when: end_of_period, when_missed: now",
+    "when: end_of_period, window: {opens: 72h, closes: 1h}",
+    "when: end_of_period, labels: {ticket: OPS-1}",
+];
+
+const SAYS: [&str; 4] = [
+    "limits: {approval_above: 1}",
+    "limits: {approval_above: 1}\nfreezes: [{name: sale, from: 2026-12-10, until: 2026-12-12}]",
+    "limits: {approval_above: 100}",
+    "limits: {approval_above: 0, per_hour: 1}",
+];
+
+async fn play(seed: u64, kind: ProviderKind, ids: [&'static str; 3]) {
+    let mut dice = Dice(fastrand::Rng::with_seed(seed));
+    let mut world = World::of(kind)
+        .provider_says("schedule: \"0 * * * *\"")
+        .with("limits: {approval_above: 1}");
+    for id in ids {
+        world.renews(id, "2026-12-12T12:00:00Z", 30);
+    }
+    let mut wanted = [false; 3];
+    world.accept().await;
+    for step in 0..120 {
+        let which = dice.below(3);
+        let id = ids[which];
+        match dice.below(24) {
+            0 | 1 if !wanted[which] => {
+                let mut terms = dice.one_of(&TERMS).to_owned();
+                if kind == ProviderKind::Lotus && !terms.contains("end_of_period") {
+                    terms.push_str(", usage_behavior: bill_full, invoicing_behavior: invoice_now");
+                }
+                world.add(id, &terms);
+                wanted[which] = true;
+                world.accept().await;
+            }
+            2 if wanted[which] => {
+                world.remove(id);
+                wanted[which] = false;
+                world.accept().await;
+            }
+            3 => {
+                world = world.says(SAYS[dice.below(4)]);
+                world.accept().await;
+                world.ledger_wakes().await;
+            }
+            4 => world.restart().await,
+            5 => world.approve_all().await,
+            6 => {
+                world.command(Command::Pause { provider: None }).await;
+            }
+            7 | 8 => world.command(Command::Resume { provider: None }).await,
+            9 => {
+                let state = if dice.below(2) == 0 {
+                    State::Missed
+                } else {
+                    State::Failed
+                };
+                world
+                    .command(Command::Retry {
+                        provider: name(),
+                        id: None,
+                        state,
+                    })
+                    .await;
+            }
+            10 => world.reading_fails(vec![super::lost_reading(); dice.below(3)]),
+            11 => {
+                let mood = match dice.below(4) {
+                    0 => Mood::LosesIt,
+                    1 => Mood::DoesItSilently,
+                    2 => Mood::Lies,
+                    _ => Mood::Says(lapsed::model::act::Answer::Refused {
+                        status: 400,
+                        words: "no".to_owned(),
+                    }),
+                };
+                world = world.mood(id, [mood]);
+            }
+            12 => {
+                world.set_mode(dice.one_of(&["observe", "enforce"]));
+                world.accept().await;
+                world.ledger_wakes().await;
+            }
+            13 => {
+                world.later(DAY * u32::try_from(dice.below(9)).unwrap());
+            }
+            14 => world.breaks("oops: [").await,
+            15 => {
+                world
+                    .ledger
+                    .mark_stale(Vec::new(), world.now())
+                    .await
+                    .unwrap();
+            }
+            16 => {
+                let ended = Life::Unclear {
+                    status: "paused".to_owned(),
+                };
+                let life = if dice.below(2) == 0 {
+                    ended
+                } else {
+                    Life::Active
+                };
+                world.edit(id, |it| {
+                    if !it.ended() && !matches!(it.life, Life::Ending { .. }) {
+                        it.life = life;
+                    }
+                });
+            }
+            17 => {
+                let to = dice.one_of(&TERMS[2..]).to_owned();
+                world.edit_line(id, "when: end_of_period}", &format!("{to}}}"));
+                world.accept().await;
+            }
+            _ => {
+                world.later(HOUR * u32::try_from(1 + dice.below(12)).unwrap());
+                world.wake().await;
+                world.later(MOMENT).tick().await;
+            }
+        }
+        let faults = world.ledger.verify().await.unwrap().faults;
+        assert_eq!(faults, Vec::<String>::new(), "seed {seed}, step {step}");
+    }
+    for id in ids {
+        assert!(world.effective(id) <= 1, "seed {seed}: {id} twice");
+    }
+    // All is well again: whatever is wanted comes to an end, or says what holds it.
+    world.set_mode("enforce");
+    world = world.says("limits: {approval_above: 1000}");
+    world.accept().await;
+    world
+        .ledger
+        .mark_stale(Vec::new(), world.now())
+        .await
+        .unwrap();
+    world.reading_works_again();
+    for id in ids {
+        world.edit(id, |it| {
+            if matches!(it.life, Life::Unclear { .. }) {
+                it.life = Life::Active;
+            }
+        });
+    }
+    world.command(Command::Resume { provider: None }).await;
+    world.ledger_wakes().await;
+    for _ in 0..3 {
+        world.later(HOUR).wake().await;
+        world.approve_all().await;
+        world.tick().await;
+    }
+    let until = world.now() + chrono::Duration::days(75);
+    while world.now() < until {
+        world.later(HOUR * 2).wake().await;
+        world.tick().await;
+    }
+    for (which, id) in ids.into_iter().enumerate() {
+        if wanted[which] {
+            let state = world.state(id).await;
+            assert!(
+                state.0.finished(),
+                "seed {seed}: {id} {state:?} {:#?}",
+                world.request(id).await
+            );
+        }
+        assert!(world.effective(id) <= 1, "seed {seed}: {id} twice");
+    }
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn whatever_happens_the_record_is_whole_and_all_comes_to_an_end() {
+    for seed in 0..2 {
+        play(seed, ProviderKind::Revere, ["a", "b", "c"]).await;
+        play(
+            seed,
+            ProviderKind::Lotus,
+            [LOTUS, NEXT, "sub_65aa0000000040008000000000000003"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_approval_frees_nothing_that_its_own_revision_makes_harsher() {
+    let mut world = World::of(ProviderKind::Kajabi).with("limits: {approval_above: 1}");
+    for id in ["21", "22"] {
+        world.lives(id);
+        world.edit(id, |it| it.billing = Billing::PaymentPlan);
+        world.add(id, "when: now");
+    }
+    world.accept().await;
+    let plan = world.ledger.waiting().await.unwrap().remove(0).digest;
+    let head = format!(
+        "limits: {{approval_above: 1}}\napprovals: [{{plan: {plan}, by: dana, until: 2026-12-02}}]"
+    );
+    let mut world = world.says(&head).provider_says("payment_plans: cancel");
+    assert_eq!(world.planned("21").await, Planned::Held);
+    world.accept().await;
+    assert_eq!(world.approvals, [Approved::TooEarly]);
+    world.later(MINUTE).tick().await;
+    assert_eq!(world.cancels(), 0, "it was approved with debts held");
+    world.accept().await;
+    assert_eq!(world.approvals, [Approved::Freed(2)]);
+    world.later(MINUTE).tick().await;
+    assert_eq!(world.cancels(), 2);
 }

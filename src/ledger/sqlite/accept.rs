@@ -334,7 +334,7 @@ impl Tx<'_> {
         }
         let mut approved = Vec::with_capacity(close.approvals.len());
         for approving in &close.approvals {
-            approved.push(self.approve_by_file(approving, &revision, at)?);
+            approved.push(self.approve_by_file(approving, &revision, close, at)?);
         }
         self.note_waiting(number)?;
         for (outcome, approving) in approved.iter_mut().zip(&close.approvals) {

@@ -4,7 +4,7 @@
 //! a plan prints of it. An approval frees exactly those, as far as they still wait on the same
 //! terms; what has come to wait since has a digest of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::Tx;
 use super::accept::resume;
 use super::rows::{self, COLUMNS};
-use crate::ledger::{LedgerError, Member};
+use crate::ledger::{Close, LedgerError, Member};
 use crate::model::approval::{Approved, Approving, Gathering, Waiting, What};
 use crate::model::request::Request;
 use crate::model::standing::Event;
@@ -163,6 +163,7 @@ impl Tx<'_> {
         &mut self,
         approving: &Approving,
         revision: &str,
+        close: &Close,
         at: DateTime<Utc>,
     ) -> Result<Approved, LedgerError> {
         let Approving {
@@ -183,7 +184,24 @@ impl Tx<'_> {
             revision: Some(revision),
         };
         let left = at_most.map(|most| most.saturating_sub(freed));
-        let members = self.members(plan, Freed::Never)?;
+        let mut members = self.members(plan, Freed::Never)?;
+        let all = members.len();
+        if what == What::Approval && !close.allows_more.is_empty() {
+            let mut find = self
+                .conn
+                .prepare_cached("SELECT provider FROM requests WHERE id = ?1")?;
+            let mut early = BTreeSet::new();
+            for (row, _) in &members {
+                let name = find.query_row([row], |found| rows::provider_name(found, 0))?;
+                if close.allows_more.contains(&name) {
+                    early.insert(*row);
+                }
+            }
+            members.retain(|(row, _)| !early.contains(row));
+        }
+        if members.is_empty() && all > 0 {
+            return Ok(Approved::TooEarly);
+        }
         self.free(plan, what, members, &voice, left, at)
     }
 

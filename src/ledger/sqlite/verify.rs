@@ -9,7 +9,7 @@ use super::open;
 use super::rows::{self, COLUMNS, Stored};
 use crate::ledger::chain::{self, GENESIS, Hash};
 use crate::ledger::{LedgerError, Verification};
-use crate::model::standing::{Event, Standing};
+use crate::model::standing::{Event, Phase, Standing};
 
 /// Faults that are told; the rest is more of the same.
 const MOST_FAULTS: usize = 100;
@@ -157,9 +157,14 @@ fn fold(
             );
             continue;
         };
+        // A line that is back while something is in flight asks for terms that come too late.
+        let too_late = standing.as_ref().is_some_and(|it| {
+            matches!(body, Event::Revived { .. }) && it.phase != Phase::Withdrawn
+        });
         if let Event::Accepted { terms, .. }
         | Event::Replanned { terms, .. }
         | Event::Revived { terms, .. } = &body
+            && !too_late
         {
             in_force = Some(terms.clone());
         }
