@@ -85,6 +85,9 @@ impl<'a> Change<'a> {
         if (before.mode, after.mode) == (Mode::Observe, Mode::Enforce) {
             return Some("its provider is turned to enforce");
         }
+        if before.kind() != after.kind() {
+            return Some("its provider is of another type");
+        }
         let turns = (before.renewal_off, after.renewal_off);
         let native = known.kind.capabilities().native_period_end
             && wanted.terms.when.value == When::EndOfPeriod;

@@ -601,7 +601,11 @@ impl Pass<'_> {
     ) -> Result<Option<(Intent, Request)>, LedgerError> {
         let (row, action, look, assumed) = permit.into_parts();
         let now = self.witness();
-        let ahead = ahead(&self.party.config);
+        // Nothing is sent after the window has closed, however late in it the intent was made.
+        let left = request
+            .deadline_at
+            .map(|deadline| (deadline - now.at).to_std().unwrap_or_default());
+        let ahead = ahead(&self.party.config).min(left.unwrap_or(LONGEST_TO_SEND));
         let intended = Intended {
             row,
             assumed,

@@ -226,8 +226,13 @@ pub(super) enum Answers {
 impl Pass<'_> {
     async fn run(&self) -> Result<(), LedgerError> {
         let began_at = self.now();
-        self.miss_what_is_overdue(began_at, Answers::Somebody)
-            .await?;
+        self.serve(began_at).await?;
+        // What is too late anyway costs a reading each, and takes no time from what is not.
+        self.miss_what_is_overdue(began_at, Answers::Somebody).await
+    }
+
+    /// Takes what is due and in time, batch by batch.
+    async fn serve(&self, began_at: DateTime<Utc>) -> Result<(), LedgerError> {
         let occasion = self.occasion;
         let mut after = None;
         while !self.halted() {
@@ -285,8 +290,12 @@ impl Pass<'_> {
         if self.halted() {
             return Ok(());
         }
+        let overdue = request.deadline_at.is_some_and(|at| at < self.now());
         let result = if request.standing.phase == Phase::Ending {
             self.watch(request, outlook).await
+        } else if overdue && request.standing.plannable() {
+            // Told after what is in time.
+            Ok(())
         } else if request.standing.plannable() {
             match self.opening(outlook) {
                 Opening::Closed(gate) if self.may_write(&request) || !gate.reason.lets_look() => {

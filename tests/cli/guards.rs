@@ -281,7 +281,7 @@ fn turning_renewal_off_ends_nothing_before_its_period() {
     assert_eq!(writes.len(), 1, "{writes:?}");
     assert!(writes[0].contains("/update/"), "{writes:?}");
     let truth = home.truth_of(cast::LOTUS_ACTIVE);
-    assert_eq!(truth["auto_renew"], false, "{truth}");
+    assert_eq!(truth["detail"]["auto_renew"], false, "{truth}");
     pass(&home, &home.text("", &items));
     assert_eq!(home.writes().len(), 1);
 }
