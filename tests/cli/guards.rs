@@ -393,7 +393,7 @@ fn failures_in_a_row_a_reading_that_fails_and_a_clock_that_differs() {
         item("metered", cast::LOTUS_ACTIVE, ""),
     ]
     .concat();
-    home.fault(&json!({"provider": "revere", "operation": "cancel", "status": 500, "times": 1}));
+    home.fault(&json!({"provider": "revere", "operation": "cancel", "status": 500, "times": 2}));
     home.fault(&json!({"provider": "kajabi", "operation": "get", "status": 500, "times": 1}));
     home.fault(&json!({"provider": "lotus", "operation": "list", "date_skew": "+1h", "times": 2}));
     let text = home.text("", &items).replace(
