@@ -86,6 +86,11 @@ impl Schedule {
         &self.text
     }
 
+    /// The zone in which its fields are read.
+    pub const fn zone(&self) -> Tz {
+        self.zone
+    }
+
     /// The next tick strictly after an instant. None after the year 2100.
     pub fn next_after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self.pace {

@@ -257,6 +257,11 @@ impl Node {
             ("string \"", "the text \""),
             ("unit value", "nothing"),
             (", expected ", "; expected "),
+            (
+                "expected struct Window",
+                "expected a map such as {opens: 24h, closes: 6h}",
+            ),
+            ("expected struct ", "expected a map of the settings of "),
         ] {
             words = words.replace(theirs, ours);
         }

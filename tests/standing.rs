@@ -180,6 +180,7 @@ fn approved() -> Event {
         plan: "3f9c2a71".to_owned(),
         by: "dana".to_owned(),
         revision: None,
+        reason: None,
     }
 }
 

@@ -125,7 +125,14 @@ pub(super) async fn retry(context: &Context, args: &RetryArgs) -> anyhow::Result
             } else {
                 is.join(", ")
             };
-            anyhow::bail!("{provider}/{id} is {is}; only what is {state} can be planned afresh");
+            let hint = match is.as_str() {
+                "missed" => "; for this one add `--state missed`",
+                "failed" => "; for this one leave `--state` out",
+                _ => "",
+            };
+            anyhow::bail!(
+                "{provider}/{id} is {is}; only what is {state} can be planned afresh{hint}"
+            );
         }
     }
     let command = Command::Retry {
@@ -191,9 +198,7 @@ fn unknown_digest(digest: &str, waiting: &[Waiting]) -> String {
         return format!("nothing waits under {digest}, nor under any other digest");
     }
     let near = crate::yaml::nearest(digest, waiting.iter().map(|it| it.digest.as_str()));
-    let hint = near
-        .map(|near| format!("; did you mean {near}?"))
-        .unwrap_or_default();
+    let hint = near.map_or_else(|| ".".to_owned(), |near| format!("; did you mean {near}?"));
     let known: Vec<String> = waiting
         .iter()
         .map(|it| {

@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use super::context::{Context, Invalid};
 use super::{Exit, output};
-use crate::config::Subject;
+use crate::config::{Config, Subject};
 use crate::desired::{Manifest, Problem};
 use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
 use crate::model::memory::Used;
-use crate::model::terms::Wanted;
-use crate::plan::due::first_plan;
+use crate::model::terms::{Wanted, WhenMissed};
+use crate::plan::due::{backdated, first_plan};
 use crate::plan::forecast::{Work, forecast};
 use crate::plan::window::Hours;
 use crate::source::Text;
@@ -66,6 +66,7 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> anyhow::Result<Exit> {
     warnings.extend(missing_secrets(context, &text, &manifest));
     let now = context.clock().now();
     warnings.extend(deadlines(&manifest, now));
+    warnings.extend(backdated_items(&manifest, now));
     warnings.extend(past_approvals(context, &text, &manifest, now));
     let main = text.files.first().map(|file| context.shown(&file.name));
     warnings.sort_by_key(|warning| (Some(&warning.file) != main.as_ref(), warning.line));
@@ -222,7 +223,13 @@ fn human(context: &Context, text: &Text, manifest: &Manifest, told: &[Told<'_>])
 }
 
 /// Warnings that stay warnings, however strictly a file is read.
-const MILD: [&str; 2] = ["secret_missing", "approval_past"];
+/// A day that is past is so by itself: the file of an item that has ended long since stays valid.
+const MILD: [&str; 4] = [
+    "secret_missing",
+    "approval_past",
+    "day_past",
+    "window_gone_by",
+];
 
 /// Items that cannot be cancelled in time, as far as the file alone tells when that is: no tick
 /// falls into their window, or others go first.
@@ -238,9 +245,9 @@ fn deadlines(manifest: &Manifest, now: DateTime<Utc>) -> Vec<Problem> {
         let plan = first_plan(wanted, provider, config, not_before, now);
         if let Some(detail) = plan.holds.get(&HoldReason::NoSafeWindow) {
             problems.push(not_in_time(wanted, "no_safe_window", detail));
-        } else if let (Some(due_at), Some(deadline_at)) = (plan.due_at, plan.deadline_at)
-            && deadline_at > now
-        {
+        } else if let Some(closed_at) = plan.deadline_at.filter(|at| *at <= now) {
+            problems.push(gone_by(wanted, closed_at, config));
+        } else if let (Some(due_at), Some(deadline_at)) = (plan.due_at, plan.deadline_at) {
             let subject = Subject {
                 provider: &wanted.key.provider,
                 kind: provider.kind(),
@@ -266,6 +273,47 @@ fn deadlines(manifest: &Manifest, now: DateTime<Utc>) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// The window of an item has closed before anybody has accepted it.
+fn gone_by(wanted: &Wanted, closed_at: DateTime<Utc>, config: &Config) -> Problem {
+    let what = match wanted.terms.when_missed.value {
+        WhenMissed::NextPeriod => "it would wait for the next period",
+        WhenMissed::Ask => "a person would be asked",
+        WhenMissed::Now => "it would be cancelled late, at the next tick",
+    };
+    let zone = config.reconcile.timezone;
+    Problem {
+        file: wanted.place.file.clone(),
+        line: wanted.place.line,
+        column: 1,
+        code: "window_gone_by",
+        message: format!(
+            "{}: its window closed at {} ({zone}); {what} (`when_missed`); give the end of the next period in `period_ends`",
+            wanted.key,
+            closed_at.with_timezone(&zone).format("%Y-%m-%d %H:%M")
+        ),
+    }
+}
+
+/// Items whose day lies so far back that they wait for an approval.
+fn backdated_items(manifest: &Manifest, now: DateTime<Utc>) -> Vec<Problem> {
+    let wanted = manifest.wanted.iter();
+    wanted
+        .filter_map(|wanted| {
+            backdated(&wanted.terms, now)?;
+            Some(Problem {
+                file: wanted.place.file.clone(),
+                line: wanted.place.line,
+                column: 1,
+                code: "day_past",
+                message: format!(
+                    "{}: its day, {}, is more than 24 h in the past; an item that is new waits for an approval",
+                    wanted.key, wanted.terms.when_text
+                ),
+            })
+        })
+        .collect()
 }
 
 fn not_in_time(wanted: &Wanted, code: &'static str, why: &str) -> Problem {

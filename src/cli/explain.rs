@@ -13,6 +13,7 @@ use super::{Exit, output};
 use crate::config::Subject;
 use crate::desired::{Manifest, PolicyReport};
 use crate::ledger::{EventQuery, Ledger, Recorded};
+use crate::model::approval::{Waiting, What};
 use crate::model::ids::Key;
 use crate::model::standing::State;
 use crate::model::terms::{Unused, Wanted};
@@ -97,6 +98,10 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result
     let explained = Explained {
         letter: Letter::new(&config, now),
         policies: manifest.map_or(&[], |manifest| &manifest.policies),
+        waiting: match ledger {
+            Some(ledger) => ledger.waiting().await?,
+            None => Vec::new(),
+        },
     };
     context.print(&explained.all(&items, &wanted, &planned));
     Ok(Exit::Done)
@@ -158,6 +163,7 @@ fn json(items: &[(ItemReport, Vec<Recorded>)], wanted: &[&Wanted]) -> anyhow::Re
 struct Explained<'e> {
     letter: Letter<'e>,
     policies: &'e [PolicyReport],
+    waiting: Vec<Waiting>,
 }
 
 impl Explained<'_> {
@@ -199,6 +205,7 @@ impl Explained<'_> {
             ..told.unwrap_or(&untold).clone()
         };
         let mut lines = self.letter.planned(&told);
+        lines.extend(self.approves(item));
         lines.extend(self.next(item));
         out.push_str(&letter::paragraphs(&lines, 4));
         let origin = &item.origin;
@@ -224,6 +231,21 @@ impl Explained<'_> {
         );
         let _ = write!(out, "\n{}", letter::paragraphs(&asked, 4));
         self.fields(out, &item.terms, &item.unused, wanted);
+    }
+
+    /// What to type where it waits for a person.
+    fn approves(&self, item: &ItemReport) -> Option<String> {
+        let hold = item.hold.as_ref()?;
+        let waits = |what: What| hold.reason == what.hold() || hold.also.contains(&what.hold());
+        let waiting = self
+            .waiting
+            .iter()
+            .find(|it| it.file == item.origin.file && waits(it.what))?;
+        Some(format!(
+            "It is one of {} under `lapsed approve {}`.",
+            output::count(waiting.items, "item"),
+            waiting.digest
+        ))
     }
 
     /// What happens next by itself.

@@ -11,7 +11,7 @@ use crate::config::{Config, ProviderConfig, RenewalOff};
 use crate::model::ids::ProviderName;
 use crate::model::provider::ProviderKind;
 use crate::model::standing::State;
-use crate::reconcile::preview::PlannedItem;
+use crate::reconcile::preview::{Planned, PlannedItem};
 use crate::reconcile::report::ItemReport;
 
 /// Columns after which a sentence goes on in the next line.
@@ -63,9 +63,12 @@ impl<'c> Letter<'c> {
             ));
         }
         let natively = self.ends_natively(item);
-        told.extend(self.time(item, planned.acts_at, natively));
-        told.extend(self.cost(planned, natively));
-        told.extend(billing(item));
+        // What nothing is sent for has no tick and costs nothing.
+        if !matches!(planned.action, Planned::Settle | Planned::Missed) {
+            told.extend(self.time(item, planned.acts_at, natively));
+            told.extend(self.cost(planned, natively));
+            told.extend(billing(item));
+        }
         if let Some(obstacle) = &planned.obstacle {
             let deadline = item
                 .deadline_at
@@ -116,6 +119,11 @@ impl<'c> Letter<'c> {
             });
         };
         let ends = format!("{} ({} says so)", self.moment(end.at), end.source);
+        if natively && item.missed_at.is_some() && item.state != State::Ending {
+            return Some(format!(
+                "Its renewal was not turned off in time; its period ends {ends}."
+            ));
+        }
         if natively {
             let at_once = self
                 .config
@@ -141,7 +149,10 @@ impl<'c> Letter<'c> {
                 self.moment(deadline)
             ),
             (Some(_), None) => "late, since its window was missed".to_owned(),
-            (None, _) => "in the window before the end of the next period".to_owned(),
+            (None, _) if item.missed_at.is_some() => {
+                "in the window before the end of the next period".to_owned()
+            }
+            (None, _) => "in the window before its end".to_owned(),
         };
         let tick = acts.map_or_else(String::new, |acts| format!(", at the tick of {acts}"));
         Some(format!(

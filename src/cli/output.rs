@@ -192,9 +192,10 @@ pub(super) fn provider(text: &str, config: Option<&Config>) -> anyhow::Result<Pr
         .cloned()
         .ok_or_else(|| {
             let near = crate::yaml::nearest(text, known.iter().copied());
-            let hint = near
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default();
+            let hint = near.map_or_else(
+                || ".".to_owned(),
+                |near| format!("; did you mean `{near}`?"),
+            );
             anyhow::anyhow!(
                 "{text:?} is no provider of the file{hint} There are: {}",
                 known.join(", ")

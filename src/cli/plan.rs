@@ -322,24 +322,30 @@ impl Told<'_> {
                 what,
                 digest,
                 items,
+                accepted,
             } = waiting;
+            let (wait, have) = match items {
+                1 => ("waits", "has"),
+                _ => ("wait", "have"),
+            };
             let items = output::count(*items, "item");
+            let this = if *accepted {
+                "This"
+            } else {
+                "Once accepted, this"
+            };
+            let or = "or the line in a later revision:";
+            let words = match what {
+                What::Approval => {
+                    format!("{items} of {file} {wait} for an approval. {this} frees them, {or}")
+                }
+                What::Removal => format!(
+                    "{items} of {file} {have} vanished at once. Putting the lines back frees them. {this} withdraws them, {or}"
+                ),
+            };
             let by_command = format!("lapsed approve {digest}");
             let by_file = format!("approvals: [{{plan: {digest}, by: YOU, until: DAY}}]");
-            match what {
-                What::Approval => (
-                    format!(
-                        "{items} of {file} wait for an approval. Once they are accepted, this frees them, or the line in a later revision:"
-                    ),
-                    vec![by_command, by_file],
-                ),
-                What::Removal => (
-                    format!(
-                        "{items} of {file} have vanished at once and are held. Putting the lines back frees them; this withdraws them, or the line in a later revision:"
-                    ),
-                    vec![by_command, by_file],
-                ),
-            }
+            (words, vec![by_command, by_file])
         };
         self.preview.digests.iter().map(told).collect()
     }

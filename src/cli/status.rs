@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::context::Context;
 use super::{Exit, output};
 use crate::ledger::Page;
+use crate::model::approval::{Waiting, What};
 use crate::model::standing::State;
 use crate::reconcile::report::{ItemReport, ListQuery, Standpoint, StatusReport};
 
@@ -84,6 +85,7 @@ async fn once(context: &Context, format: Format) -> anyhow::Result<String> {
     };
     let held = standpoint.list(&ledger, &held).await?.items;
     let mut text = human(&status, &due, &held);
+    text.push_str(&waiting(&ledger.waiting().await?));
     if let Err(error) = context.read() {
         let first = error.to_string();
         let first = first
@@ -96,6 +98,25 @@ async fn once(context: &Context, format: Format) -> anyhow::Result<String> {
         );
     }
     Ok(text)
+}
+
+/// What waits for a person, and what to type.
+fn waiting(waiting: &[Waiting]) -> String {
+    let mut out = String::new();
+    for it in waiting {
+        let what = match it.what {
+            What::Approval => "for an approval",
+            What::Removal => "because their lines have vanished at once",
+        };
+        let _ = writeln!(
+            out,
+            "\nWaiting {what}: {} of {}; compare with `lapsed plan`, then\n  lapsed approve {}",
+            output::count(it.items, "item"),
+            it.file,
+            it.digest
+        );
+    }
+    out
 }
 
 fn human(status: &StatusReport, due: &[ItemReport], held: &[ItemReport]) -> String {
@@ -186,10 +207,14 @@ fn human(status: &StatusReport, due: &[ItemReport], held: &[ItemReport]) -> Stri
                         format!("{}: {}", hold.reason, hold.detail),
                         hold.cure.to_owned(),
                     ),
-                    (None, Some(note)) => (
-                        note.clone(),
-                        format!("lapsed retry {}/{}", item.provider, item.id),
-                    ),
+                    (None, Some(note)) => {
+                        let missed = match item.state {
+                            State::Missed => " --state missed",
+                            _ => "",
+                        };
+                        let cure = format!("lapsed retry {}/{}{missed}", item.provider, item.id);
+                        (note.clone(), cure)
+                    }
                     (None, None) => (
                         "being read".to_owned(),
                         "it is read again by itself".to_owned(),
@@ -204,6 +229,17 @@ fn human(status: &StatusReport, due: &[ItemReport], held: &[ItemReport]) -> Stri
             })
             .collect();
         out.push_str(&output::table(["ITEM", "STATE", "WHY", "CURE"], rows));
+        let all: u64 = [State::Held, State::Unknown, State::Failed, State::Missed]
+            .iter()
+            .filter_map(|state| status.totals.get(state))
+            .sum();
+        let more = all.saturating_sub(held.len() as u64);
+        if more > 0 {
+            let _ = writeln!(
+                out,
+                " … and {more} more (the page and `GET /api/v1/cancellations` have all)"
+            );
+        }
     }
     for limit in &status.limits {
         let _ = write!(

@@ -131,7 +131,7 @@ impl Keeper {
         // While another acceptance stands half-way no pass takes anything: this text, accepted
         // once more, ends it.
         if same && self.tools.ledger.accepting().await?.is_none() {
-            self.well(latest, Vec::new()).await?;
+            self.well(latest, None).await?;
             return Ok(Verdict::Unchanged);
         }
         let read = {
@@ -191,7 +191,7 @@ impl Keeper {
         for name in woken {
             ledger.wake_held(name, now).await?;
         }
-        self.well(latest, warnings).await
+        self.well(latest, Some(warnings)).await
     }
 
     fn install(&mut self, revision: Revision, mut manifest: Manifest) {
@@ -213,7 +213,11 @@ impl Keeper {
     }
 
     /// The newest text is in force.
-    async fn well(&self, latest: &Latest, warnings: Vec<String>) -> Result<(), LedgerError> {
+    async fn well(
+        &self,
+        latest: &Latest,
+        warnings: Option<Vec<String>>,
+    ) -> Result<(), LedgerError> {
         let before = self.live.source.load();
         let freed = self
             .tools
@@ -223,12 +227,7 @@ impl Keeper {
         if freed > 0 || !before.problems.is_empty() {
             tracing::info!(requests = freed, "the file is whole and valid again");
         }
-        let keeps = warnings.is_empty() && before.problems.is_empty();
-        let warnings = if keeps {
-            before.warnings.clone()
-        } else {
-            warnings
-        };
+        let warnings = warnings.unwrap_or_else(|| before.warnings.clone());
         self.live.source.store(Arc::new(SourceState {
             seen_at: latest.seen_at,
             problems: Vec::new(),

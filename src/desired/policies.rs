@@ -385,9 +385,9 @@ fn window(raw: &raw::Window, at: &At<'_>, teller: &mut Teller<'_>) -> Option<Win
     let (opens, closes) = (opens?, closes?);
     if opens <= closes {
         teller.problem(at.here(), "window", format!(
-            "the window opens {} s before the period's end and closes {} s before it; `opens` must be the longer",
-            opens.as_secs(),
-            closes.as_secs()
+            "the window opens {} before the period's end and closes {} before it; `opens` must be the longer",
+            raw.opens.as_deref().unwrap_or("24h"),
+            raw.closes.as_deref().unwrap_or("6h")
         ));
         return None;
     }

@@ -560,7 +560,17 @@ fn approvals(raw: Vec<raw::Approval>, at: &At<'_>, teller: &mut Teller<'_>) -> V
             .until
             .and_then(|text| teller.take(at.mark("until"), "day", "until", times::day(&text)));
         let at_most = number(raw.at_most.as_deref(), "at_most", &at, teller);
+        if at_most == Some(0) {
+            let none =
+                "`at_most` is 0 and would free nothing; allowed: a number above 0, or take it out";
+            teller.problem(at.mark("at_most"), "number", none);
+        }
         let per_day = number(raw.per_day.as_deref(), "per_day", &at, teller);
+        let twice = |plan: &String| approvals.iter().any(|it: &Approval| it.plan == *plan);
+        if plan.as_ref().is_some_and(twice) {
+            let once = "this plan is approved already further up; one entry is enough";
+            teller.problem(at.mark("plan"), "approved_twice", once);
+        }
         if let (Some(plan), Some(by), Some(until)) = (plan, raw.by, until) {
             approvals.push(Approval {
                 plan,

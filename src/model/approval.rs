@@ -118,6 +118,8 @@ pub struct Waiting {
     pub digest: String,
     /// How many.
     pub items: u64,
+    /// Whether they are accepted and wait already.
+    pub accepted: bool,
 }
 
 #[cfg(test)]

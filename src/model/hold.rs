@@ -178,7 +178,9 @@ impl HoldReason {
             Self::PaymentPlan => {
                 "cancelling writes the rest of the debt off; set `payment_plans: cancel` at the provider to allow it"
             }
-            Self::Successor => "add a line for the record that goes on, or remove this one",
+            Self::Successor => {
+                "add a line for the record that goes on (this one is settled once that has ended), or remove this one"
+            }
             Self::StateUnclear => {
                 "look at the subscription at the provider; it is looked at again by itself"
             }

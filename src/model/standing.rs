@@ -244,6 +244,9 @@ pub enum Event {
         by: String,
         /// The revision whose file says so; none: `lapsed approve`.
         revision: Option<String>,
+        /// Why, as far as a command says so.
+        #[serde(default)]
+        reason: Option<String>,
     },
     /// It has ended, one way or the other.
     Settled {

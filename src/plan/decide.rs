@@ -318,6 +318,11 @@ pub fn time_left(
     })
 }
 
+/// Decides on the time of one that nobody has read, from what its line says of its period.
+pub fn unread(request: &Request, rules: Rules<'_>, now: DateTime<Utc>) -> Decision {
+    decide_period(request, None, rules, now)
+}
+
 /// When the running period ends: what the item says, where its provider tells nothing.
 pub fn period_end(request: &Request, told: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
     request
@@ -386,7 +391,7 @@ fn unmet(
 /// What goes on after it, and the line that would end it too.
 pub fn goes_on(request: &Request, successor: &Successor) -> String {
     format!(
-        "{} of the same customer and plan goes on since {}; to end it too, add the line `- {{id: {}, provider: {}}}`",
+        "{} of the same customer and plan goes on from {} on; to end it too, add the line `- {{id: {}, provider: {}}}`",
         successor.id,
         successor.starts_at.format("%Y-%m-%d"),
         successor.id,

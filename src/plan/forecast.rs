@@ -18,6 +18,9 @@ use super::window::Hours;
 const HOUR: chrono::Duration = chrono::Duration::hours(1);
 const DAY: chrono::Duration = chrono::Duration::hours(24);
 
+/// How long after the last is due the rest may take.
+const AFTERWARDS: chrono::Duration = chrono::Duration::days(400);
+
 /// Passes that are played through at most: years of a schedule that is held by its limits.
 const MOST_PASSES: usize = 200_000;
 
@@ -96,6 +99,17 @@ pub fn forecast(
             obstacle: obstacle(config, one, at, stops.get(&one.provider), now),
         })
         .collect()
+}
+
+/// How far the days ahead are played through so that everything has its turn, as far as the
+/// limits let it within a year after it is due.
+pub fn horizon(work: &[Work<'_>], now: DateTime<Utc>) -> DateTime<Utc> {
+    let last = work
+        .iter()
+        .flat_map(|one| [Some(one.due_at), one.deadline_at])
+        .flatten()
+        .max();
+    last.unwrap_or(now).max(now) + AFTERWARDS
 }
 
 /// How long before its deadline an item acts; negative: too late. None: it has no deadline.

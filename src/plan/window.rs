@@ -202,7 +202,9 @@ pub fn turn(
     let window = way.window(end, &request.terms);
     if now > window.closes_at {
         return match missed {
-            Some(known) if window.closes_at <= known => Turn::Wait(next_period(request, end, now)),
+            Some(known) if window.closes_at <= known => {
+                Turn::Wait(next_period(request, end, hours, now))
+            }
             _ => Turn::Missed {
                 closed_at: window.closes_at,
             },
@@ -285,8 +287,8 @@ pub fn unsafe_window(window: Window, hours: &Hours<'_>, now: DateTime<Utc>) -> O
     }
     let span = format!(
         "the window from {} to {}",
-        minute(from),
-        minute(window.closes_at)
+        minute(from, hours),
+        minute(window.closes_at, hours)
     );
     let just_before = from - chrono::Duration::nanoseconds(1);
     let tick = hours
@@ -315,20 +317,25 @@ pub fn unknown(kind: ProviderKind) -> Wait {
 }
 
 /// A window was missed, and the next period's end is not told yet.
-fn next_period(request: &Request, end: DateTime<Utc>, now: DateTime<Utc>) -> Wait {
+fn next_period(
+    request: &Request,
+    end: DateTime<Utc>,
+    hours: &Hours<'_>,
+    now: DateTime<Utc>,
+) -> Wait {
     let told_by_file = request.terms.period_ends.is_some();
     let asks_again = end + AFTER_THE_END;
     let waits = now < asks_again && !told_by_file;
     let detail = if told_by_file {
         format!(
             "the period that `period_ends` names ends at {}, and its window has gone by; give the end of the next one",
-            minute(end)
+            minute(end, hours)
         )
     } else {
         format!(
             "{} still names the period that ended at {}, whose window has gone by",
             request.kind,
-            minute(end)
+            minute(end, hours)
         )
     };
     Wait {
@@ -339,8 +346,13 @@ fn next_period(request: &Request, end: DateTime<Utc>, now: DateTime<Utc>) -> Wai
     }
 }
 
-fn minute(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M UTC").to_string()
+/// A moment in the zone of the schedule, which is that of the file.
+fn minute(at: DateTime<Utc>, hours: &Hours<'_>) -> String {
+    let zone = hours.schedule.zone();
+    format!(
+        "{} {zone}",
+        at.with_timezone(&zone).format("%Y-%m-%d %H:%M")
+    )
 }
 
 #[cfg(test)]

@@ -125,7 +125,14 @@ impl Pass<'_> {
             Decision::Act(_) if !is_due(&request, self.now()) => {
                 let mut change = Change::to(&request, self.now());
                 change.events = freed(&request, &BTreeSet::new());
-                change.wake_at = Some(request.due_at);
+                // What has ended keeps nobody's paid time: where its period is not known, it is
+                // due at once.
+                let due_at = request.due_at.unwrap_or(change.at.max(request.not_before));
+                change.timing = Some(Timing {
+                    due_at: Some(due_at),
+                    deadline_at: request.deadline_at,
+                });
+                change.wake_at = Some(Some(due_at));
                 self.record_look(&request, change, look).await
             }
             Decision::Act(_) if !writes => Ok(()),
@@ -212,7 +219,7 @@ impl Pass<'_> {
         match when_missed {
             WhenMissed::Ask if was_to_act => {
                 let note = format!(
-                    "its window closed at {} before it could be cancelled, and `when_missed` is `ask`; `lapsed retry --state missed` plans it for the next one",
+                    "its window closed at {} before it could be cancelled, and `when_missed` is `ask`; `lapsed retry PROVIDER/ID --state missed` plans it for the next one",
                     closed_at.format("%Y-%m-%d %H:%M UTC")
                 );
                 change.timing = Some(Timing::default());

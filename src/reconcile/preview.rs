@@ -22,13 +22,13 @@ use crate::model::standing::{Event, Phase, Settlement, Standing, State};
 use crate::model::terms::{Wanted, When, WhenMissed};
 use crate::plan::decide::{self, Decision, Rules};
 use crate::plan::due::first_plan;
-use crate::plan::forecast::{Work, cost_of_one, forecast, slack};
+use crate::plan::forecast::{self, Work, cost_of_one, forecast, slack};
 use crate::plan::judge::judge;
 use crate::plan::window::{Hours, Way};
 use crate::provider::Reader;
 use crate::schedule;
 
-use super::accept::{self, Shift};
+use super::accept::{self, Compared, Shift};
 use super::report::{ItemReport, Standpoint};
 
 /// What is read without being asked for: what is due within this time …
@@ -227,6 +227,8 @@ struct Draft {
     differs: Differs,
     /// What was known of it before it was read for the plan.
     before: Option<Look>,
+    /// Whether the file's approvals free it.
+    freed: bool,
 }
 
 /// Makes a plan. `read` is told of each reading.
@@ -239,14 +241,20 @@ pub async fn preview(
 ) -> Result<Preview, LedgerError> {
     let config = Arc::new(sources.manifest.config.clone());
     let standpoint = standpoint(&sources, Arc::clone(&config)).await?;
+    // What is in force is what a change meets; where nothing is, what the plan is compared with.
+    let accepted = standpoint.revision.is_some();
     let before = before(&sources).await?;
+    let base = sources
+        .against
+        .filter(|_| !accepted)
+        .map(|against| as_accepted(&sources, against));
     let shift = Shift {
         before: before.as_ref(),
         after: &config,
         now: sources.now,
     };
-    let known = known(&sources, &shift).await?;
-    let verdict = verdict(&sources, &shift, &known).await?;
+    let known = known(&sources, &shift, base.as_deref()).await?;
+    let verdict = verdict(&sources, &shift, &known, accepted).await?;
     let mut drafts: Vec<Draft> = sources
         .manifest
         .wanted
@@ -254,17 +262,24 @@ pub async fn preview(
         .zip(known)
         .map(|(wanted, known)| draft(&sources, &shift, &verdict, wanted, known))
         .collect();
-    let warnings = approve(&sources, &shift, &mut drafts).await?;
+    let warnings = approve(&sources, &shift, base.as_deref(), &mut drafts).await?;
+    if let Some(against) = sources.against {
+        drafts = difference(&sources, against, drafts);
+    }
     look(&sources, &mut drafts, read).await;
     let gone = gone(&sources, &verdict).await?;
-    let digests = digests(&drafts, &gone);
+    let mut digests = digests(&drafts, &gone);
+    if let Some(ledger) = sources.ledger {
+        let known = ledger.waiting().await?;
+        for waiting in &mut digests {
+            waiting.accepted = known.iter().any(|it| it.digest == waiting.digest);
+        }
+    }
     let mut items: Vec<PlannedItem> = drafts
         .into_iter()
-        .filter(|draft| sources.against.is_none() || draft.differs != Differs::No)
         .map(|draft| planned(&standpoint, &config, draft))
         .collect();
-    let horizon = sources.until.unwrap_or(sources.now + HORIZON);
-    foretell(&standpoint, &config, &mut items, horizon);
+    foretell(&standpoint, &config, &mut items);
     items.extend(gone.iter().map(|it| withdrawn(&standpoint, it)));
     items.sort_by_key(|item| {
         (
@@ -316,16 +331,85 @@ async fn standpoint(sources: &Sources<'_>, config: Arc<Config>) -> Result<Standp
 
 /// How the provider's files were before: what they are compared with, else what is in force.
 async fn before(sources: &Sources<'_>) -> Result<Option<Config>, LedgerError> {
-    if let Some(against) = sources.against {
-        return Ok(Some(against.config.clone()));
-    }
-    let Some(ledger) = sources.ledger else {
-        return Ok(None);
+    let current = match sources.ledger {
+        Some(ledger) => ledger.current().await?,
+        None => None,
     };
-    let current = ledger.current().await?;
-    Ok(current
-        .and_then(|revision| super::accept::read_kept(&revision.files).ok())
-        .map(|before| before.config))
+    Ok(match current {
+        Some(revision) => super::accept::read_kept(&revision.files)
+            .ok()
+            .map(|before| before.config),
+        None => sources.against.map(|against| against.config.clone()),
+    })
+}
+
+/// Other files as if they had been accepted. What waits there is not known without a ledger: those
+/// do that the approvals of these files name, and no others.
+fn as_accepted(sources: &Sources<'_>, against: &Manifest) -> Vec<Draft> {
+    let shift = Shift {
+        before: None,
+        after: &against.config,
+        now: sources.now,
+    };
+    let mut counts = Comparison::default();
+    for wanted in &against.wanted {
+        accept::count(&mut counts, &wanted.key.provider, None, &Compared::New);
+    }
+    let none = BTreeMap::new();
+    let verdict = judge(&shift.guards(), &none, &none, counts);
+    let mut drafts: Vec<Draft> = against
+        .wanted
+        .iter()
+        .map(|wanted| draft(sources, &shift, &verdict, wanted, None))
+        .collect();
+    let approvals = &sources.manifest.config.approvals;
+    let named: BTreeSet<String> = digests(&drafts, &[])
+        .into_iter()
+        .filter(|waiting| approvals.iter().any(|it| it.plan == waiting.digest))
+        .map(|waiting| waiting.file)
+        .collect();
+    for draft in &mut drafts {
+        let request = &mut draft.request;
+        if !named.contains(&request.place.file) {
+            request.standing.holds.remove(&HoldReason::Approval);
+            request.hold_details.remove(&HoldReason::Approval);
+        }
+    }
+    drafts
+}
+
+/// What the files do that the others do not: items that they alone have, have on other terms, or
+/// let act earlier or harsher, and what they approve.
+fn difference(sources: &Sources<'_>, against: &Manifest, drafts: Vec<Draft>) -> Vec<Draft> {
+    let shift = Shift {
+        before: Some(&against.config),
+        after: &sources.manifest.config,
+        now: sources.now,
+    };
+    let changes = accept::changes(&shift);
+    let others: HashMap<&Key, &Wanted> = against.wanted.iter().map(|it| (&it.key, it)).collect();
+    let wanted: HashMap<&Key, &Wanted> = sources
+        .manifest
+        .wanted
+        .iter()
+        .map(|it| (&it.key, it))
+        .collect();
+    let differs = |draft: &Draft| {
+        let key = &draft.request.key;
+        let (Some(other), Some(wanted)) = (others.get(key), wanted.get(key)) else {
+            return true;
+        };
+        if draft.freed || other.terms.digest() != wanted.terms.digest() {
+            return true;
+        }
+        let mut known = draft.request.clone();
+        known.terms = other.terms.clone();
+        let sooner = changes
+            .get(&key.provider)
+            .and_then(|change| change.sooner(&known, wanted, sources.now));
+        sooner.is_some()
+    };
+    drafts.into_iter().filter(differs).collect()
 }
 
 /// How an item differs from what is remembered.
@@ -353,18 +437,19 @@ fn remembered(config: &Config, key: &Key) -> Key {
     }
 }
 
-/// What is remembered of each item, in the order of the file.
+/// What is remembered of each item, in the order of the file; where no ledger remembers
+/// anything, what the files that it is compared with would have made of it.
 async fn known(
     sources: &Sources<'_>,
     shift: &Shift<'_>,
+    base: Option<&[Draft]>,
 ) -> Result<Vec<Option<Request>>, LedgerError> {
     let wanted = &sources.manifest.wanted;
     let mut known = Vec::with_capacity(wanted.len());
-    let against: HashMap<&Key, &Wanted> = sources
-        .against
+    let base: HashMap<&Key, &Request> = base
+        .unwrap_or_default()
         .iter()
-        .flat_map(|manifest| &manifest.wanted)
-        .map(|wanted| (&wanted.key, wanted))
+        .map(|draft| (&draft.request.key, &draft.request))
         .collect();
     for batch in wanted.chunks(PAGE as usize) {
         let mut found = match sources.ledger {
@@ -385,20 +470,8 @@ async fn known(
             if let Some(request) = found {
                 request.key = wanted.key.clone();
             }
-            // What the other files ask for counts as accepted already.
-            if let (None, Some(other), Some(before)) =
-                (&found, against.get(&wanted.key), shift.before)
-            {
-                *found = Some(fresh(
-                    sources,
-                    before,
-                    other,
-                    sources.now,
-                    None,
-                    BTreeMap::new(),
-                ));
-            } else if sources.against.is_some() && !against.contains_key(&wanted.key) {
-                found.take_if(|request| !request.state().finished());
+            if found.is_none() {
+                *found = base.get(&wanted.key).map(|request| (*request).clone());
             }
         }
         known.extend(found);
@@ -411,6 +484,7 @@ async fn verdict(
     sources: &Sources<'_>,
     shift: &Shift<'_>,
     known: &[Option<Request>],
+    accepted: bool,
 ) -> Result<Verdict, LedgerError> {
     let changes = accept::changes(shift);
     let mut counts = Comparison::default();
@@ -419,13 +493,13 @@ async fn verdict(
         let compared = shift.compare(wanted, known.as_ref(), changes.get(name));
         accept::count(&mut counts, name, known.as_ref(), &compared);
     }
-    let (open, through) = match (sources.against, sources.ledger) {
-        (Some(against), _) => (open_of(against), BTreeMap::new()),
-        (None, Some(ledger)) => (
+    let (open, through) = match (sources.ledger, sources.against) {
+        (None | Some(_), Some(against)) if !accepted => (open_of(against), BTreeMap::new()),
+        (Some(ledger), _) => (
             ledger.open_by_provider().await?,
             ledger.let_through(sources.now - accept::ROLLING).await?,
         ),
-        (None, None) => Default::default(),
+        (None, _) => Default::default(),
     };
     let open = shift.under_new_names(open);
     let through = shift.under_new_names(through);
@@ -452,6 +526,7 @@ fn draft(
         request,
         differs: Differs::No,
         before: None,
+        freed: false,
     };
     let waits = accept::waits(wanted, known.as_ref(), verdict, shift);
     let Some(mut known) = known else {
@@ -467,6 +542,7 @@ fn draft(
             request,
             differs: Differs::New,
             before: None,
+            freed: false,
         };
     };
     if known.state().finished() || known.standing.in_doubt() {
@@ -484,6 +560,7 @@ fn draft(
             request: known,
             differs: Differs::Edited,
             before: None,
+            freed: false,
         };
     }
     let mut holds = approval(waits);
@@ -504,6 +581,7 @@ fn draft(
             Differs::Edited
         },
         before: None,
+        freed: false,
         request: fresh(
             sources,
             shift.after,
@@ -586,6 +664,7 @@ fn fresh(
 async fn approve(
     sources: &Sources<'_>,
     shift: &Shift<'_>,
+    base: Option<&[Draft]>,
     drafts: &mut [Draft],
 ) -> Result<Vec<String>, LedgerError> {
     let config = shift.after;
@@ -597,6 +676,7 @@ async fn approve(
             Some(ledger) => ledger.members(approving.plan.clone()).await?,
             None => None,
         };
+        let members = members.or_else(|| base.and_then(|base| named(&approving.plan, base)));
         let outcome = match members {
             None if here.iter().any(|it| it.digest == approving.plan) => Approved::TooEarly,
             None => Approved::Unknown,
@@ -617,6 +697,24 @@ async fn approve(
         warnings.extend(until.and_then(|approval| accept::useless(approval, &outcome)));
     }
     Ok(warnings)
+}
+
+/// What a digest names among what waits in other files.
+fn named(plan: &str, base: &[Draft]) -> Option<Vec<Member>> {
+    let waiting = digests(base, &[])
+        .into_iter()
+        .find(|it| it.digest == plan)?;
+    let members = base
+        .iter()
+        .map(|draft| &draft.request)
+        .filter(|request| request.place.file == waiting.file)
+        .filter(|request| request.standing.holds.contains(&waiting.what.hold()))
+        .map(|request| Member {
+            key: request.key.clone(),
+            terms: request.terms.digest(),
+            freed: false,
+        });
+    Some(members.collect())
 }
 
 fn free(approving: &Approving, members: &[Member], drafts: &mut [Draft]) -> Approved {
@@ -641,6 +739,7 @@ fn free(approving: &Approving, members: &[Member], drafts: &mut [Draft]) -> Appr
             request.standing.holds.remove(&HoldReason::Approval);
             request.hold_details.remove(&HoldReason::Approval);
             request.standing.approved = Some(approving.plan.clone());
+            draft.freed = true;
             left -= 1;
             freed += 1;
         }
@@ -723,6 +822,7 @@ fn planned(standpoint: &Standpoint, config: &Config, draft: Draft) -> PlannedIte
         mut request,
         differs,
         before,
+        freed,
     } = draft;
     let unread = request.note.take().filter(|_| request.standing.plannable());
     let found = match (
@@ -737,6 +837,22 @@ fn planned(standpoint: &Standpoint, config: &Config, draft: Draft) -> PlannedIte
             before,
             standpoint.now,
         ),
+        // Nobody has to read to know that a window has closed.
+        (Some(provider), None) if request.standing.plannable() => {
+            let closed_at = request.deadline_at.filter(|at| *at < standpoint.now);
+            let observes = provider.mode == Mode::Observe;
+            let rules = Rules::of(provider, config);
+            closed_at.map_or_else(Found::default, |closed_at| {
+                miss(
+                    &mut request,
+                    closed_at,
+                    observes,
+                    None,
+                    rules,
+                    standpoint.now,
+                )
+            })
+        }
         _ => Found::default(),
     };
     let mut item = standpoint.item(&request);
@@ -766,7 +882,7 @@ fn planned(standpoint: &Standpoint, config: &Config, draft: Draft) -> PlannedIte
     };
     PlannedItem {
         action,
-        changed: differs != Differs::No,
+        changed: freed || differs != Differs::No,
         access_ends: access_ends(config, &request),
         ..PlannedItem::untold(item)
     }
@@ -791,11 +907,13 @@ fn read(
             ..request.clone()
         };
         if decide::put_off(&known, &look.observed, rules, now).is_none() {
-            return miss(request, closed_at, observes, look, rules, now);
+            return miss(request, closed_at, observes, Some(look), rules, now);
         }
     }
     match decide::decide(request, &look.observed, rules, now) {
-        Decision::Missed { closed_at } => miss(request, closed_at, observes, look, rules, now),
+        Decision::Missed { closed_at } => {
+            miss(request, closed_at, observes, Some(look), rules, now)
+        }
         decision => {
             if let (Decision::Hold(_), Some(window)) = (
                 &decision,
@@ -883,7 +1001,7 @@ fn miss(
     request: &mut Request,
     closed_at: DateTime<Utc>,
     observes: bool,
-    look: &Look,
+    look: Option<&Look>,
     rules: Rules<'_>,
     now: DateTime<Utc>,
 ) -> Found {
@@ -909,7 +1027,10 @@ fn miss(
     if when_missed == WhenMissed::Ask && !observes {
         found.missed = true;
     } else {
-        let next = decide::decide(request, &look.observed, rules, now);
+        let next = match look {
+            Some(look) => decide::decide(request, &look.observed, rules, now),
+            None => decide::unread(request, rules, now),
+        };
         // Only a window that has gone by twice could ask for this again.
         if !matches!(next, Decision::Missed { .. }) {
             found = take_up(request, next);
@@ -923,16 +1044,8 @@ fn miss(
     found
 }
 
-/// How far the days ahead are played through where nobody asks for a day.
-const HORIZON: chrono::Duration = chrono::Duration::days(400);
-
 /// When each item acts, and whether its deadline is met.
-fn foretell(
-    standpoint: &Standpoint,
-    config: &Config,
-    items: &mut [PlannedItem],
-    horizon: DateTime<Utc>,
-) {
+fn foretell(standpoint: &Standpoint, config: &Config, items: &mut [PlannedItem]) {
     let ids: Vec<(usize, SubscriptionId, BTreeMap<String, String>)> = items
         .iter()
         .enumerate()
@@ -971,6 +1084,7 @@ fn foretell(
         });
         places.push(*index);
     }
+    let horizon = forecast::horizon(&work, standpoint.now);
     let foretold = forecast(config, &work, &standpoint.used, standpoint.now, horizon);
     let slacks: Vec<Option<f64>> = work
         .iter()
@@ -1092,6 +1206,7 @@ fn digests(drafts: &[Draft], gone: &[Request]) -> Vec<Waiting> {
             what,
             digest: gathering.digest(what),
             items: gathering.len(),
+            accepted: false,
         })
         .collect()
 }
@@ -1116,7 +1231,10 @@ fn effort(config: &Config, items: &[PlannedItem]) -> Vec<Effort> {
                 requests,
                 rate: provider.rate_limit.to_string(),
                 takes_seconds: takes.ceil() as u64,
-                unread: of_it.iter().filter(|it| it.item.due_at.is_none()).count() as u64,
+                unread: of_it
+                    .iter()
+                    .filter(|it| it.item.due_at.is_none() && it.item.observed.is_none())
+                    .count() as u64,
                 done_at: of_it
                     .iter()
                     .filter_map(|item| item.acts_at)

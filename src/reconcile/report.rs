@@ -27,9 +27,6 @@ use crate::plan::window::Hours;
 /// The earliest deadlines of one provider that are played through for its slack.
 const MOST_DEADLINES: u32 = 1_000;
 
-/// How far ahead they are.
-const SLACK_HORIZON: chrono::Duration = chrono::Duration::days(60);
-
 /// Everything that decides what people are told, at one moment.
 #[derive(Clone, Debug)]
 pub struct Standpoint {
@@ -188,6 +185,7 @@ impl Standpoint {
             labels: request.terms.labels.clone(),
             ends_with_period: request.terms.when.value == When::EndOfPeriod,
             approved: request.standing.approved.clone(),
+            missed_at: request.standing.missed,
             due_at: request.due_at,
             deadline_at: request.deadline_at,
             next_at: self.next_at(request),
@@ -276,11 +274,11 @@ impl Standpoint {
             let first = ledger.overdue(name.clone(), far, MOST_DEADLINES).await?;
             requests.extend(first);
         }
-        let until = self.now + SLACK_HORIZON;
         let work: Vec<Work<'_>> = requests
             .iter()
             .filter_map(|request| self.work(request))
             .collect();
+        let until = forecast::horizon(&work, self.now);
         let foretold = forecast(&self.config, &work, &self.used, self.now, until);
         let mut least: BTreeMap<ProviderName, f64> = BTreeMap::new();
         for (work, foretold) in work.iter().zip(&foretold) {
@@ -609,6 +607,8 @@ pub struct ItemReport {
     pub ends_with_period: bool,
     /// The plan with which it was approved.
     pub approved: Option<String>,
+    /// When the last window closed that went by without a cancel.
+    pub missed_at: Option<DateTime<Utc>>,
     /// When it may act.
     pub due_at: Option<DateTime<Utc>>,
     /// Until when it can still be done in time.

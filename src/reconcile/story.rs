@@ -65,10 +65,16 @@ fn of_event(event: &Event) -> String {
             instant(*closed_at)
         ),
         Event::Approved {
-            plan, by, revision, ..
+            plan,
+            by,
+            revision,
+            reason,
         } => match revision {
             Some(revision) => format!("approved by {by} in revision {revision} (plan {plan})"),
-            None => format!("approved by {by} (plan {plan})"),
+            None => with_words(
+                format!("approved by {by} (plan {plan})"),
+                &reason.as_deref().unwrap_or_default(),
+            ),
         },
         Event::Settled { as_, note, .. } => with_words(format!("settled as {}", as_.state()), note),
         Event::Retried { by, reason } => {

@@ -9,6 +9,7 @@ use lapsed::model::observed::{Life, Successor};
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::standing::State;
 use lapsed::provider::LookError;
+use lapsed::reconcile::preview::Planned;
 
 use super::settle;
 use super::world::{Call, Mood, World, name};
@@ -218,7 +219,10 @@ async fn a_missed_window_is_asked_about_where_the_file_says_so() {
     world.later(HOUR * 24 * 20).wake().await;
     assert_eq!(world.state("a").await, (State::Missed, None));
     let note = world.item("a").await.note.unwrap();
-    assert!(note.contains("lapsed retry --state missed"), "{note}");
+    assert!(
+        note.contains("lapsed retry PROVIDER/ID --state missed"),
+        "{note}"
+    );
     world
         .command(Command::Retry {
             provider: name(),
@@ -410,6 +414,51 @@ async fn a_period_of_kajabi_that_was_missed_is_ended_late_or_asked_about() {
     world.later(HOUR * 24 * 25).tick().await;
     assert_eq!(world.state("21").await, (State::Missed, None));
     assert_eq!(world.calls(), []);
+}
+
+#[tokio::test]
+async fn a_plan_knows_that_a_window_of_kajabi_has_closed_though_nobody_reads_it() {
+    let mut world = World::of(ProviderKind::Kajabi).provider_says("schedule: \"0 * * * *\"");
+    for (id, when_missed) in [("21", "next_period"), ("22", "ask"), ("23", "now")] {
+        world.lives(id);
+        let terms =
+            format!("when: end_of_period, period_ends: 2026-11-20, when_missed: {when_missed}");
+        world.add(id, &terms);
+    }
+    let plan = world.plan_offline().await;
+    let planned = |id: &str| {
+        plan.items
+            .iter()
+            .find(|it| it.item.id == id)
+            .unwrap()
+            .action
+    };
+    assert_eq!(planned("21"), Planned::Held);
+    assert_eq!(planned("22"), Planned::Missed);
+    assert_eq!(planned("23"), Planned::Cancel);
+    assert!(plan.items.iter().all(|it| it.obstacle.is_none()));
+    world.accept().await;
+    world.tick().await;
+    world.later(HOUR).tick().await;
+    assert_eq!(world.state("21").await, held("period_end_unknown"));
+    assert_eq!(world.state("22").await, (State::Missed, None));
+    assert_eq!(world.state("23").await, (State::Canceled, None));
+}
+
+#[tokio::test]
+async fn what_is_found_deactivated_is_sent_its_one_confirming_cancel_whoever_knows_its_period() {
+    let world = kajabi("when: end_of_period").await;
+    assert_eq!(world.state("21").await, held("period_end_unknown"));
+    let mut world = World::of(ProviderKind::Kajabi).provider_says("schedule: \"0 * * * *\"");
+    world.set("21", Life::Ended { at: None });
+    world.add("21", "when: end_of_period, period_ends: 2026-12-14");
+    world.accept().await;
+    world.ledger_wakes().await;
+    hourly(&world, "2026-12-14T00:00:00Z").await;
+    assert_eq!(world.state("21").await, (State::Canceled, None));
+    assert_eq!(world.cancels(), 1);
+    assert!(looks(&world) < 6, "read {} times", looks(&world));
+    world.verify().await;
 }
 
 /// A record of Lotus that runs until 12 December at noon.

@@ -557,7 +557,7 @@ impl World {
 
     /// What `plan --refresh --until` says of the file as it now stands.
     pub async fn plan_until(&self, until: DateTime<Utc>) -> Preview {
-        self.plan_and(Some(until)).await
+        self.plan_and(Some(until), Reading::All).await
     }
 
     /// How often it was charged for another period.
@@ -974,10 +974,15 @@ impl World {
 
     /// What `plan --refresh` says of the file as it now stands.
     pub async fn plan(&self) -> Preview {
-        self.plan_and(None).await
+        self.plan_and(None, Reading::All).await
     }
 
-    async fn plan_and(&self, until: Option<DateTime<Utc>>) -> Preview {
+    /// What `plan --offline` says of it.
+    pub async fn plan_offline(&self) -> Preview {
+        self.plan_and(None, Reading::Offline).await
+    }
+
+    async fn plan_and(&self, until: Option<DateTime<Utc>>, reading: Reading) -> Preview {
         let manifest = self.manifest();
         let reader: Arc<dyn Reader> =
             Arc::new(Half(Arc::clone(&self.provider), Arc::clone(&self.clock)));
@@ -986,7 +991,7 @@ impl World {
             revision: "the next",
             ledger: Some(&*self.ledger),
             readers: BTreeMap::from([(self.name(), reader)]),
-            reading: Reading::All,
+            reading,
             now: self.clock.now(),
             against: None,
             until,

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::Tx;
 use super::accept::resume;
 use super::rows::{self, COLUMNS};
-use crate::ledger::{Close, LedgerError, Member};
+use crate::ledger::{Close, LedgerError, Member, Posted};
 use crate::model::approval::{Approved, Approving, Gathering, Waiting, What};
 use crate::model::request::Request;
 use crate::model::standing::Event;
@@ -22,6 +22,8 @@ pub(super) struct Voice<'v> {
     pub by: &'v str,
     /// The revision whose file says so; none: a command.
     pub revision: Option<&'v str>,
+    /// Why.
+    pub reason: Option<&'v str>,
 }
 
 /// Which members of a plan may be freed.
@@ -48,6 +50,7 @@ impl Group {
             what: self.what,
             digest: self.gathering.digest(self.what),
             items: self.gathering.len(),
+            accepted: true,
         }
     }
 }
@@ -132,6 +135,7 @@ impl Tx<'_> {
             what,
             digest,
             items,
+            ..
         } = group.waiting();
         let new = self
             .conn
@@ -182,6 +186,7 @@ impl Tx<'_> {
         let voice = Voice {
             by,
             revision: Some(revision),
+            reason: None,
         };
         let left = at_most.map(|most| most.saturating_sub(freed));
         let mut members = self.members(plan, Freed::Never)?;
@@ -209,8 +214,8 @@ impl Tx<'_> {
     pub(super) fn approve_by_command(
         &mut self,
         plan: &str,
-        by: &str,
         at_most: Option<u64>,
+        posted: &Posted,
         at: DateTime<Utc>,
     ) -> Result<u64, LedgerError> {
         let current: Option<i64> = self
@@ -225,7 +230,11 @@ impl Tx<'_> {
         let Some(what) = self.noted(plan)? else {
             return Ok(0);
         };
-        let voice = Voice { by, revision: None };
+        let voice = Voice {
+            by: &posted.by,
+            revision: None,
+            reason: Some(&posted.reason),
+        };
         // What was freed before and waits again is freed by a person who says so now, and not by
         // what still stands in a file.
         let members = self.members(plan, Freed::OrBefore)?;
@@ -316,6 +325,7 @@ impl Tx<'_> {
             plan: plan.to_owned(),
             by: voice.by.to_owned(),
             revision: voice.revision.map(str::to_owned),
+            reason: voice.reason.map(str::to_owned),
         };
         self.happen(&mut stored, &approved, at)?;
         if what == What::Removal {

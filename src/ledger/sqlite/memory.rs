@@ -165,7 +165,7 @@ impl Tx<'_> {
                 Ok(found.len() as u64)
             }
             Command::Approve { plan, at_most } => {
-                self.approve_by_command(plan, &posted.by, *at_most, at)
+                self.approve_by_command(plan, *at_most, posted, at)
             }
             Command::Trust => self.trust(&posted.by, at).map(|()| 1),
         }
