@@ -182,6 +182,23 @@ pub enum Auth {
     },
 }
 
+impl Auth {
+    /// Every secret that it needs.
+    pub fn secrets(&self) -> Vec<&SecretRef> {
+        match self {
+            Self::Kajabi(KajabiAuth::Client {
+                client_id,
+                client_secret,
+            }) => vec![client_id, client_secret],
+            Self::Kajabi(KajabiAuth::Token(token)) => vec![token],
+            Self::Revere { api_key, .. } => vec![api_key],
+            Self::Lotus { auth, .. } => match auth {
+                LotusAuth::ApiKey(key) | LotusAuth::Token(key) => vec![key],
+            },
+        }
+    }
+}
+
 /// How Kajabi is spoken to.
 #[derive(Clone, Debug)]
 pub enum KajabiAuth {

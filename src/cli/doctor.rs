@@ -2,13 +2,15 @@
 //!
 //! It asks whose the credentials are and reads one item; it is built without the means to write.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 
 use super::Exit;
 use super::context::Context;
 use super::output;
-use crate::config::{Auth, Config, ProviderConfig};
+use crate::config::{Auth, Config, ProviderConfig, SecretRef};
 use crate::ledger::{Ledger as _, LedgerError};
 use crate::model::ids::SubscriptionId;
 use crate::model::memory::ProviderMemory;
@@ -79,6 +81,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         lines.say(Finding::Odd, "end mark", words);
     }
     let ledger = ledger(context, config, &mut lines).await;
+    permissions(context, config, &mut lines);
     for provider in config.providers.values() {
         let memory = match &ledger {
             Some(ledger) => ledger.provider(provider.name.clone()).await?,
@@ -92,6 +95,52 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
         self::provider(context, provider, &memory, item, &mut lines).await;
     }
     Ok(if lines.bad { Exit::Failed } else { Exit::Done })
+}
+
+/// Files that others may read or write, and should not.
+fn permissions(context: &Context, config: &Config, lines: &mut Lines<'_>) {
+    let folder = context.environment().folder;
+    let secrets = config
+        .providers
+        .values()
+        .flat_map(|provider| provider.auth.secrets())
+        .chain(&config.admin_token)
+        .chain(&config.read_token)
+        .filter_map(|secret| match secret {
+            SecretRef::File(path) => Some(folder.join(path)),
+            SecretRef::Env(_) | SecretRef::Value(_) => None,
+        });
+    let mut open = Vec::new();
+    for path in secrets {
+        if mode(&path).is_some_and(|mode| mode & 0o044 != 0) {
+            open.push(format!(
+                "others may read {0}; `chmod 600 {0}`",
+                path.display()
+            ));
+        }
+    }
+    let ledger = context.ledger_path(Some(config)).ok();
+    for path in ledger.into_iter().chain([context.main_file()]) {
+        if mode(&path).is_some_and(|mode| mode & 0o002 != 0) {
+            open.push(format!(
+                "everybody may write {0}; `chmod o-w {0}`",
+                path.display()
+            ));
+        }
+    }
+    if open.is_empty() {
+        let words = "nobody else may read the secrets' files or write the file and the ledger";
+        lines.say(Finding::Good, "permissions", words);
+    }
+    for words in open {
+        lines.say(Finding::Odd, "permissions", &words);
+    }
+}
+
+/// A file's permission bits; none where it is not there.
+fn mode(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Some(std::fs::metadata(path).ok()?.permissions().mode())
 }
 
 async fn ledger(

@@ -161,7 +161,24 @@ fn the_doctor_says_what_is_well_and_what_to_do_about_the_rest() {
     );
     home.write_text(&other);
     let told = home.run(&["doctor"]).ended(1);
-    for fragment in ["bad   metered", "bad   donations", "ok    academy"] {
+    for fragment in [
+        "bad   metered",
+        "bad   donations",
+        "ok    academy",
+        "ok    permissions",
+    ] {
         assert!(told.out.contains(fragment), "{fragment}: {}", told.out);
     }
+    // A secret in a file that everybody may read.
+    use std::os::unix::fs::PermissionsExt as _;
+    let secret = home.path().join("revere.key");
+    std::fs::write(&secret, "sandbox-revere-key\n").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o644)).unwrap();
+    home.write_text(
+        &home
+            .text("", ITEM)
+            .replace("{value: sandbox-revere-key}", "{file: revere.key}"),
+    );
+    let told = home.run(&["doctor"]).ended(0);
+    assert!(told.out.contains("others may read"), "{}", told.out);
 }
