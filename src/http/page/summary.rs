@@ -112,7 +112,7 @@ pub fn of_source(source: &SourceState, oldest: Option<DateTime<Utc>>) -> Vec<Poi
         points.push(Point::look(
             "the file has warnings",
             source.warnings.clone(),
-            "nothing is wrong; `lapsed check` tells them as well",
+            "nothing is wrong; `lapsed check` and `lapsed plan` tell them as well",
         ));
     }
     points
