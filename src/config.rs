@@ -14,7 +14,7 @@ use globset::GlobMatcher;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::model::ids::{ProviderName, SubscriptionId};
+use crate::model::ids::{Key, ProviderName, SubscriptionId};
 use crate::model::provider::{ExpectField, ProviderKind};
 use crate::schedule::Schedule;
 
@@ -416,6 +416,22 @@ pub struct Subject<'a> {
     pub id: &'a SubscriptionId,
     /// The item's labels.
     pub labels: &'a BTreeMap<String, String>,
+}
+
+impl<'a> Subject<'a> {
+    /// What a matcher sees of the item of this key.
+    pub const fn new(
+        key: &'a Key,
+        kind: ProviderKind,
+        labels: &'a BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            provider: &key.provider,
+            kind,
+            id: &key.id,
+            labels,
+        }
+    }
 }
 
 impl Match {

@@ -248,12 +248,7 @@ fn deadlines(manifest: &Manifest, now: DateTime<Utc>) -> Vec<Problem> {
         } else if let Some(closed_at) = plan.deadline_at.filter(|at| *at <= now) {
             problems.push(gone_by(wanted, closed_at, config));
         } else if let (Some(due_at), Some(deadline_at)) = (plan.due_at, plan.deadline_at) {
-            let subject = Subject {
-                provider: &wanted.key.provider,
-                kind: provider.kind(),
-                id: &wanted.key.id,
-                labels: &wanted.terms.labels,
-            };
+            let subject = Subject::new(&wanted.key, provider.kind(), &wanted.terms.labels);
             work.push(Work {
                 provider: provider.name.clone(),
                 order: work.len() as i64,

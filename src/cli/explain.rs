@@ -322,12 +322,11 @@ impl Explained<'_> {
         let Some(wanted) = wanted else {
             return Vec::new();
         };
-        let subject = Subject {
-            provider: &wanted.key.provider,
-            kind: self.letter.kind(&wanted.key.provider),
-            id: &wanted.key.id,
-            labels: &wanted.terms.labels,
-        };
+        let subject = Subject::new(
+            &wanted.key,
+            self.letter.kind(&wanted.key.provider),
+            &wanted.terms.labels,
+        );
         self.policies
             .iter()
             .filter(|policy| policy.matcher.matches(&subject))

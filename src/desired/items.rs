@@ -447,12 +447,7 @@ impl Item<'_> {
     }
 
     fn policies(&self, key: &Key, labels: &BTreeMap<String, String>) -> Vec<&Policy> {
-        let subject = Subject {
-            provider: &key.provider,
-            kind: self.provider.kind(),
-            id: &key.id,
-            labels,
-        };
+        let subject = Subject::new(key, self.provider.kind(), labels);
         self.settings
             .policies
             .iter()

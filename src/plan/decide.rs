@@ -65,12 +65,7 @@ impl<'a> Rules<'a> {
 
     /// When one item may be acted on.
     pub fn hours(&self, request: &Request) -> Hours<'a> {
-        let subject = Subject {
-            provider: &request.key.provider,
-            kind: request.kind,
-            id: &request.key.id,
-            labels: &request.terms.labels,
-        };
+        let subject = Subject::new(&request.key, request.kind, &request.terms.labels);
         Hours {
             at_a_tick: self.at_a_tick,
             ..Hours::of(self.schedule, self.freezes, &subject)

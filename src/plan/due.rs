@@ -94,12 +94,7 @@ fn first_period(
             window::unknown(kind)
         };
     };
-    let subject = Subject {
-        provider: &wanted.key.provider,
-        kind,
-        id: &wanted.key.id,
-        labels: &wanted.terms.labels,
-    };
+    let subject = Subject::new(&wanted.key, kind, &wanted.terms.labels);
     let hours = Hours::of(&provider.schedule, &config.freezes, &subject);
     window::planned(end.value, &wanted.terms, &hours, not_before, now)
 }

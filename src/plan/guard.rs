@@ -152,12 +152,7 @@ impl Situation<'_> {
 
     /// The freeze that covers one item, if any does.
     pub fn frozen(&self, request: &Request) -> Option<Gate> {
-        let subject = Subject {
-            provider: &request.key.provider,
-            kind: request.kind,
-            id: &request.key.id,
-            labels: &request.terms.labels,
-        };
+        let subject = Subject::new(&request.key, request.kind, &request.terms.labels);
         self.freezes
             .iter()
             .filter(|freeze| freeze.matcher.matches(&subject))

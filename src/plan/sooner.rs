@@ -128,12 +128,7 @@ impl<'a> Change<'a> {
     fn earlier_tick(&self, known: &Request, wanted: &Wanted, now: DateTime<Utc>) -> bool {
         let first = |side: Side<'_>, terms: &Terms| {
             let from = act_at(known, terms, now);
-            let subject = Subject {
-                provider: &wanted.key.provider,
-                kind: known.kind,
-                id: &wanted.key.id,
-                labels: &terms.labels,
-            };
+            let subject = Subject::new(&wanted.key, known.kind, &terms.labels);
             let hours = Hours::of(&side.provider.schedule, &side.config.freezes, &subject);
             hours
                 .first_tick(from, from + HORIZON)

@@ -293,12 +293,7 @@ impl Standpoint {
     /// A request as the days ahead are played through with.
     fn work<'w>(&'w self, request: &'w Request) -> Option<Work<'w>> {
         let provider = self.config.providers.get(&request.key.provider)?;
-        let subject = Subject {
-            provider: &request.key.provider,
-            kind: request.kind,
-            id: &request.key.id,
-            labels: &request.terms.labels,
-        };
+        let subject = Subject::new(&request.key, request.kind, &request.terms.labels);
         Some(Work {
             provider: provider.name.clone(),
             order: request.row,
