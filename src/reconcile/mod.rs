@@ -6,6 +6,7 @@ mod execute;
 pub mod inbox;
 pub mod live;
 pub mod pass;
+mod period;
 pub mod preview;
 pub mod report;
 pub mod story;
