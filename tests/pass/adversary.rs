@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lapsed::ledger::{Command, Ledger as _};
+use lapsed::ledger::Ledger as _;
 use lapsed::model::act::{Action, Answer};
 use lapsed::model::observed::{Billing, Life};
 use lapsed::model::provider::ProviderKind;
@@ -10,23 +10,9 @@ use lapsed::model::standing::State;
 use lapsed::provider::LookError;
 use lapsed::reconcile::preview::Planned;
 
+use super::kit::{MINUTE, refused, retry};
 use super::world::{Call, Mood, World, name};
-use super::{MINUTE, lost_reading, settle};
-
-fn refused() -> Answer {
-    Answer::Refused {
-        status: 400,
-        words: "no such luck".to_owned(),
-    }
-}
-
-fn retry() -> Command {
-    Command::Retry {
-        provider: name(),
-        id: None,
-        state: State::Failed,
-    }
-}
+use super::{lost_reading, settle};
 
 #[tokio::test]
 async fn what_failed_is_planned_afresh_on_the_terms_of_the_accepted_file() {

@@ -1,21 +1,13 @@
 //! What waits for a person: too much at once, and what vanished; freed by the digest that a
 //! plan prints, while the terms stand.
 
-use std::time::Duration;
-
 use lapsed::ledger::{Command, Ledger as _};
 use lapsed::model::approval::{Approved, What};
 use lapsed::model::standing::State;
 use lapsed::reconcile::preview::Planned;
 
-use super::MINUTE;
+use super::kit::{DAY, MINUTE, held};
 use super::world::World;
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
-
-fn held(reason: &str) -> (State, Option<String>) {
-    (State::Held, Some(reason.to_owned()))
-}
 
 /// A file in which two may come at once, and which asks for four.
 async fn four() -> World {

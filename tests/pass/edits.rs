@@ -8,27 +8,13 @@ use lapsed::model::observed::Life;
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::standing::State;
 
+use super::kit::{MINUTE, refused, retry};
+use super::settle;
 use super::world::{Mood, World, name};
-use super::{MINUTE, settle};
-
-fn refused() -> Mood {
-    Mood::Says(Answer::Refused {
-        status: 400,
-        words: "no such luck".to_owned(),
-    })
-}
-
-fn retry() -> Command {
-    Command::Retry {
-        provider: name(),
-        id: None,
-        state: State::Failed,
-    }
-}
 
 #[tokio::test]
 async fn a_retry_plans_what_the_file_says_now() {
-    let mut world = World::new().wants("a").mood("a", [refused()]);
+    let mut world = World::new().wants("a").mood("a", [Mood::Says(refused())]);
     world.accept().await;
     world.tick().await;
     world.remove("a");
@@ -44,7 +30,7 @@ async fn a_retry_plans_what_the_file_says_now() {
 
 #[tokio::test]
 async fn a_retry_heeds_an_expectation_that_was_added_after_the_failure() {
-    let mut world = World::new().wants("a").mood("a", [refused()]);
+    let mut world = World::new().wants("a").mood("a", [Mood::Says(refused())]);
     world.accept().await;
     world.tick().await;
     world.remove("a");
@@ -61,7 +47,7 @@ async fn a_retry_heeds_an_expectation_that_was_added_after_the_failure() {
 
 #[tokio::test]
 async fn what_a_broken_file_lacks_is_not_sent_by_a_retry() {
-    let mut world = World::new().wants("a").mood("a", [refused()]);
+    let mut world = World::new().wants("a").mood("a", [Mood::Says(refused())]);
     world.accept().await;
     world.tick().await;
     world.breaks("oops: [").await;
@@ -92,7 +78,7 @@ async fn late_terms_do_not_free_what_a_broken_file_lacks() {
 
 #[tokio::test]
 async fn an_answer_is_recorded_though_a_revision_was_accepted_meanwhile() {
-    let mut world = World::new().wants("a").mood("a", [refused()]);
+    let mut world = World::new().wants("a").mood("a", [Mood::Says(refused())]);
     world.accept().await;
     world.tick_while_a_revision_is_accepted().await;
     assert_eq!(world.state("a").await, (State::Failed, None));

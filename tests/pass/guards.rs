@@ -1,20 +1,13 @@
 //! Guards: what holds a provider or a revision, and what frees it.
 
-use std::time::Duration;
-
 use lapsed::ledger::Command;
 use lapsed::model::act::Answer;
 use lapsed::model::standing::State;
 use lapsed::provider::LookError;
 
+use super::kit::{HOUR, MINUTE, held};
+use super::lost_reading;
 use super::world::{Call, Mood, World, name};
-use super::{MINUTE, lost_reading};
-
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn held(reason: &str) -> (State, Option<String>) {
-    (State::Held, Some(reason.to_owned()))
-}
 
 #[tokio::test]
 async fn observe_mode_looks_and_says_what_would_be_cancelled_and_sends_nothing() {

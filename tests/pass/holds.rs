@@ -12,10 +12,9 @@ use lapsed::model::request::Witness;
 use lapsed::model::standing::State;
 use lapsed::reconcile::accept::stale_rows;
 
+use super::kit::{HOUR, MINUTE};
 use super::world::{Mood, World, name};
-use super::{MINUTE, look, lost_reading, settle};
-
-const HOUR: Duration = Duration::from_secs(3600);
+use super::{look, lost_reading, settle};
 
 /// The state, what names the hold, and what holds besides.
 async fn held(world: &World, id: &str) -> (State, HoldReason, Vec<HoldReason>) {

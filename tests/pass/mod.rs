@@ -9,19 +9,19 @@ use lapsed::model::provider::ProviderKind;
 use lapsed::model::standing::State;
 use lapsed::provider::LookError;
 
+use self::kit::MINUTE;
 use self::world::{Call, Mood, RESEND_AFTER, World, name};
 
 mod adversary;
 mod approvals;
-mod attack3;
 mod edits;
 mod guards;
 mod holds;
+mod kit;
+mod ways_round;
 mod windows;
 pub mod world;
 mod years;
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 fn look(id: &str) -> Call {
     Call::Look(id.to_owned())

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
 use lapsed::ledger::{Command, Ledger as _};
 use lapsed::model::act::Action;
@@ -14,59 +13,12 @@ use lapsed::plan::decide::{Decision, Rules, decide};
 use lapsed::provider::LookError;
 use lapsed::reconcile::preview::Planned;
 
-use super::MINUTE;
+use super::kit::{
+    DAY, HOUR, LOTUS, MINUTE, NEXT, at, held, hourly, looks, missed, monthly, unticked,
+};
 use super::world::{Call, Mood, World, name};
 
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 const MOMENT: Duration = Duration::from_millis(50);
-const LOTUS: &str = "sub_65aa0000000040008000000000000001";
-const NEXT: &str = "sub_65aa0000000040008000000000000002";
-
-fn at(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap()
-}
-
-fn held(reason: &str) -> (State, Option<String>) {
-    (State::Held, Some(reason.to_owned()))
-}
-
-/// A pass every hour, as the schedule asks for, until then.
-async fn hourly(world: &World, until: &str) {
-    while world.now() < at(until) {
-        world.later(HOUR).wake().await;
-        world.tick().await;
-    }
-}
-
-/// What is read and kept up, though no tick is made.
-async fn unticked(world: &World, until: &str) {
-    while world.now() < at(until) {
-        world.later(HOUR).wake().await;
-    }
-}
-
-/// A subscription of Revere whose period ends on 12 December at noon, and then each month.
-async fn monthly(schedule: &str, terms: &str) -> World {
-    let mut world = World::new().provider_says(&format!("schedule: \"{schedule}\""));
-    world.renews("a", "2026-12-12T12:00:00Z", 30);
-    world.add("a", terms);
-    world.accept().await;
-    world
-}
-
-async fn missed(world: &World) -> u64 {
-    let tally = world.ledger.tally(world.now()).await.unwrap();
-    tally.windows_missed.get(&name()).copied().unwrap_or(0)
-}
-
-fn looks(world: &World) -> usize {
-    let calls = world.calls();
-    calls
-        .iter()
-        .filter(|it| matches!(it, Call::Look(_)))
-        .count()
-}
 
 async fn retry_missed(world: &World) {
     let command = Command::Retry {

@@ -1,9 +1,6 @@
 //! Ends of periods: windows, periods that move, what is missed, and what Lotus ends by itself.
 
-use std::time::Duration;
-
-use chrono::{DateTime, Utc};
-use lapsed::ledger::{Command, EventQuery, Ledger as _};
+use lapsed::ledger::Command;
 use lapsed::model::act::{Action, Answer};
 use lapsed::model::observed::{Life, Successor};
 use lapsed::model::provider::ProviderKind;
@@ -11,72 +8,15 @@ use lapsed::model::standing::State;
 use lapsed::provider::LookError;
 use lapsed::reconcile::preview::Planned;
 
+use super::kit::{
+    HOUR, HOURLY, LOTUS, NEXT, at, held, hourly, kinds, looks, missed, monthly, unticked,
+};
 use super::settle;
 use super::world::{Call, Mood, World, name};
 
-const HOUR: Duration = Duration::from_secs(3600);
-const LOTUS: &str = "sub_65aa0000000040008000000000000001";
-const NEXT: &str = "sub_65aa0000000040008000000000000002";
-
-fn at(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap()
-}
-
-fn held(reason: &str) -> (State, Option<String>) {
-    (State::Held, Some(reason.to_owned()))
-}
-
-/// A pass every hour, as the schedule asks for, until then.
-async fn hourly(world: &World, until: &str) {
-    while world.now() < at(until) {
-        world.later(HOUR).wake().await;
-        world.tick().await;
-    }
-}
-
-/// What is read and kept up, though nothing may be sent: a tick is never made.
-async fn unticked(world: &World, until: &str) {
-    while world.now() < at(until) {
-        world.later(HOUR).wake().await;
-    }
-}
-
-/// A subscription of Revere whose period ends on 12 December at noon, and then each month.
-async fn monthly(terms: &str) -> World {
-    let mut world = World::new().provider_says("schedule: \"0 * * * *\"");
-    world.renews("a", "2026-12-12T12:00:00Z", 30);
-    world.add("a", terms);
-    world.accept().await;
-    world
-}
-
-async fn kinds(world: &World, id: &str) -> Vec<String> {
-    let row = Some(world.request(id).await.row);
-    let query = EventQuery {
-        row,
-        after: Some(0),
-        limit: 1_000,
-    };
-    let events = world.ledger.events(query).await.unwrap();
-    events.into_iter().map(|event| event.kind).collect()
-}
-
-async fn missed(world: &World) -> u64 {
-    let tally = world.ledger.tally(world.now()).await.unwrap();
-    tally.windows_missed.get(&name()).copied().unwrap_or(0)
-}
-
-fn looks(world: &World) -> usize {
-    let calls = world.calls();
-    calls
-        .iter()
-        .filter(|it| matches!(it, Call::Look(_)))
-        .count()
-}
-
 #[tokio::test]
 async fn a_cancel_is_sent_in_the_window_and_the_customer_is_not_charged_again() {
-    let world = monthly("when: end_of_period").await;
+    let world = monthly(HOURLY, "when: end_of_period").await;
     hourly(&world, "2026-12-11T11:00:00Z").await;
     assert_eq!(world.cancels(), 0);
     assert!(looks(&world) < 15, "read {} times", looks(&world));
@@ -92,7 +32,7 @@ async fn a_cancel_is_sent_in_the_window_and_the_customer_is_not_charged_again() 
 
 #[tokio::test]
 async fn a_period_is_read_at_once_and_without_a_tick() {
-    let world = monthly("when: end_of_period").await;
+    let world = monthly(HOURLY, "when: end_of_period").await;
     world.wake().await;
     assert_eq!(looks(&world), 1);
     let item = world.item("a").await;
@@ -115,7 +55,7 @@ async fn a_look_ahead_never_sends_though_the_window_is_open() {
 
 #[tokio::test]
 async fn a_period_that_is_put_off_is_followed() {
-    let world = monthly("when: end_of_period").await;
+    let world = monthly(HOURLY, "when: end_of_period").await;
     hourly(&world, "2026-12-05T00:00:00Z").await;
     world.renews("a", "2026-12-20T12:00:00Z", 30);
     hourly(&world, "2026-12-19T11:00:00Z").await;
@@ -127,7 +67,7 @@ async fn a_period_that_is_put_off_is_followed() {
 
 #[tokio::test]
 async fn a_period_that_moves_at_the_last_moment_is_seen_before_the_cancel() {
-    let world = monthly("when: end_of_period").await;
+    let world = monthly(HOURLY, "when: end_of_period").await;
     hourly(&world, "2026-12-11T11:00:00Z").await;
     world.renews("a", "2027-01-11T12:00:00Z", 30);
     hourly(&world, "2026-12-12T12:00:00Z").await;
@@ -139,7 +79,7 @@ async fn a_period_that_moves_at_the_last_moment_is_seen_before_the_cancel() {
 
 #[tokio::test]
 async fn a_period_that_comes_earlier_is_followed_while_its_window_is_open() {
-    let world = monthly("when: end_of_period").await;
+    let world = monthly(HOURLY, "when: end_of_period").await;
     hourly(&world, "2026-12-02T00:00:00Z").await;
     world.renews("a", "2026-12-09T12:00:00Z", 30);
     hourly(&world, "2026-12-09T11:00:00Z").await;
@@ -197,7 +137,7 @@ async fn a_freeze_over_the_whole_window_is_told_while_it_is_ahead() {
 
 #[tokio::test]
 async fn a_daemon_that_was_down_over_the_periods_end_waits_for_the_next_and_says_so() {
-    let mut world = monthly("when: end_of_period").await;
+    let mut world = monthly(HOURLY, "when: end_of_period").await;
     world.wake().await;
     world.clock.advance(HOUR * 24 * 30);
     world.restart().await;
@@ -214,7 +154,7 @@ async fn a_daemon_that_was_down_over_the_periods_end_waits_for_the_next_and_says
 
 #[tokio::test]
 async fn a_missed_window_is_asked_about_where_the_file_says_so() {
-    let world = monthly("when: end_of_period, when_missed: ask").await;
+    let world = monthly(HOURLY, "when: end_of_period, when_missed: ask").await;
     world.wake().await;
     world.later(HOUR * 24 * 20).wake().await;
     assert_eq!(world.state("a").await, (State::Missed, None));
@@ -239,7 +179,7 @@ async fn a_missed_window_is_asked_about_where_the_file_says_so() {
 
 #[tokio::test]
 async fn a_missed_window_is_made_up_for_at_the_next_tick_where_the_file_says_now() {
-    let world = monthly("when: end_of_period, when_missed: now").await;
+    let world = monthly(HOURLY, "when: end_of_period, when_missed: now").await;
     world.wake().await;
     world.later(HOUR * 24 * 20).wake().await;
     assert_eq!(world.cancels(), 0, "at a tick");
@@ -263,7 +203,7 @@ async fn a_window_that_had_gone_by_when_the_item_was_accepted_is_missed() {
 
 #[tokio::test]
 async fn a_pause_over_the_window_is_told_as_missed_though_nothing_could_be_sent() {
-    let world = monthly("when: end_of_period").await;
+    let world = monthly(HOURLY, "when: end_of_period").await;
     world.wake().await;
     world.command(Command::Pause { provider: None }).await;
     hourly(&world, "2026-12-13T12:00:00Z").await;
@@ -275,7 +215,7 @@ async fn a_pause_over_the_window_is_told_as_missed_though_nothing_could_be_sent(
 
 #[tokio::test]
 async fn an_outage_over_the_window_is_told_as_missed() {
-    let world = monthly("when: end_of_period").await;
+    let world = monthly(HOURLY, "when: end_of_period").await;
     world.wake().await;
     let why = "no answer".to_owned();
     world.poison("a", LookError::Unavailable { why });
@@ -286,7 +226,7 @@ async fn an_outage_over_the_window_is_told_as_missed() {
 
 #[tokio::test]
 async fn an_end_that_was_put_off_before_it_came_is_not_missed() {
-    let world = monthly("when: end_of_period").await;
+    let world = monthly(HOURLY, "when: end_of_period").await;
     world.wake().await;
     world.command(Command::Pause { provider: None }).await;
     hourly(&world, "2026-12-12T05:00:00Z").await;
@@ -301,7 +241,7 @@ async fn an_end_that_was_put_off_before_it_came_is_not_missed() {
 
 #[tokio::test]
 async fn a_window_is_missed_once_however_often_it_is_looked_at() {
-    let world = monthly("when: end_of_period").await;
+    let world = monthly(HOURLY, "when: end_of_period").await;
     world.wake().await;
     unticked(&world, "2026-12-13T12:00:00Z").await;
     assert_eq!(missed(&world).await, 1);
@@ -351,7 +291,7 @@ async fn time_to_revert_a_commit_is_left_also_where_the_window_is_open() {
 
 #[tokio::test]
 async fn a_lost_answer_at_the_end_of_a_period_is_resolved_by_reading() {
-    let world = monthly("when: end_of_period").await;
+    let world = monthly(HOURLY, "when: end_of_period").await;
     let world = world.mood("a", [Mood::DoesItSilently]);
     hourly(&world, "2026-12-11T13:00:00Z").await;
     settle(&world, "a").await;
@@ -361,7 +301,7 @@ async fn a_lost_answer_at_the_end_of_a_period_is_resolved_by_reading() {
 
 #[tokio::test]
 async fn what_had_no_effect_is_tried_again_while_the_window_is_open_and_then_not() {
-    let world = monthly("when: end_of_period").await;
+    let world = monthly(HOURLY, "when: end_of_period").await;
     let world = world.mood("a", vec![Mood::LosesIt; 40]);
     hourly(&world, "2026-12-12T05:00:00Z").await;
     let tried = world.cancels();
@@ -673,7 +613,7 @@ async fn what_waits_for_an_approval_is_read_all_the_same_and_its_window_is_not_f
 
 #[tokio::test]
 async fn a_process_that_dies_at_any_hour_changes_nothing() {
-    let mut world = monthly("when: end_of_period").await;
+    let mut world = monthly(HOURLY, "when: end_of_period").await;
     let mut hour = 0;
     while world.now() < at("2026-12-11T14:00:00Z") {
         world.later(HOUR).wake().await;
