@@ -3,6 +3,8 @@
 //! Two clocks witness every send: wall time, which somebody may set, and the time since
 //! boot, which goes on while the machine sleeps and which nobody can set.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,12 @@ pub trait Clock: Send + Sync {
     fn since_boot(&self) -> Duration;
     /// Which boot [`Clock::since_boot`] counts from.
     fn boot_id(&self) -> String;
+    /// Waits so long, by no clock that anybody can set.
+    fn sleep(&self, for_: Duration) -> Sleep;
 }
+
+/// A time that passes.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The machine's own clocks.
 #[derive(Clone, Debug)]
@@ -59,6 +66,10 @@ impl Clock for SystemClock {
 
     fn boot_id(&self) -> String {
         self.boot_id.clone()
+    }
+
+    fn sleep(&self, for_: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(for_))
     }
 }
 
@@ -123,5 +134,11 @@ impl Clock for ManualClock {
 
     fn boot_id(&self) -> String {
         "manual".to_owned()
+    }
+
+    /// Whoever waits finds that the time has gone by.
+    fn sleep(&self, for_: Duration) -> Sleep {
+        self.advance(for_);
+        Box::pin(std::future::ready(()))
     }
 }

@@ -25,7 +25,7 @@ use crate::ledger::{Ledger, LedgerError, Tally};
 use crate::metrics::{Counted, Metrics};
 use crate::model::ids::ProviderName;
 use crate::provider::transport::Throttle;
-use crate::provider::{Credentials, Meter, Reader, Setup};
+use crate::provider::{Credentials, Meter, Reader, Setup, Way};
 use crate::reconcile::inbox::{Asked, Inbox};
 use crate::reconcile::live::Live;
 use crate::reconcile::pass::{Party, Tools};
@@ -88,8 +88,8 @@ impl Environment {
 
     /// The first secret of a provider that is not there, in words.
     pub fn missing(&self, config: &ProviderConfig) -> Option<String> {
-        let throttle = Arc::new(Throttle::new(config.rate_limit, config.concurrency));
-        let clock = Arc::new(crate::clock::SystemClock::new());
+        let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock::new());
+        let throttle = throttle(config, &clock);
         self.setup(config, clock, Arc::new(NoMeter), throttle)
             .err()
             .map(|missing| missing.to_string())
@@ -133,8 +133,15 @@ impl Environment {
             clock,
             meter,
             throttle,
+            way: Way::Network,
         })
     }
+}
+
+/// A provider's limits, with nothing used of them.
+fn throttle(config: &ProviderConfig, clock: &Arc<dyn Clock>) -> Arc<Throttle> {
+    let clock = Arc::clone(clock);
+    Arc::new(Throttle::new(config.rate_limit, config.concurrency, clock))
 }
 
 /// A meter that counts nothing: for commands that end at once.
@@ -156,7 +163,7 @@ pub fn preview(
     environment: &Environment,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn Reader>, String> {
-    let throttle = Arc::new(Throttle::new(config.rate_limit, config.concurrency));
+    let throttle = throttle(config, &clock);
     let setup = environment
         .setup(config, clock, Arc::new(NoMeter), throttle)
         .map_err(|missing| missing.to_string())?;
@@ -273,7 +280,8 @@ impl Adapters {
         if let Some(known) = known {
             return Arc::clone(&known.throttle);
         }
-        let throttle = Throttle::new(config.rate_limit, config.concurrency);
+        let clock = Arc::clone(&self.clock);
+        let throttle = Throttle::new(config.rate_limit, config.concurrency, clock);
         let throttle = Arc::new(throttle.until(self.stop.clone()));
         throttles.insert(
             config.name.clone(),

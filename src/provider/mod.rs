@@ -95,6 +95,17 @@ pub struct Setup {
     /// The rate limit, the requests in flight and the provider's own pause: shared by both
     /// halves, and kept when an adapter is built anew.
     pub throttle: Arc<transport::Throttle>,
+    /// How its requests travel.
+    pub way: Way,
+}
+
+/// How requests travel to a provider.
+#[derive(Clone)]
+pub enum Way {
+    /// Over the network.
+    Network,
+    /// By a simulation's hand.
+    Simulated(Arc<dyn transport::Wire>),
 }
 
 /// The secrets of one provider, found.

@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use futures_util::future::BoxFuture;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, ClientBuilder, Method, Request, Url};
+use reqwest::{Client, ClientBuilder, Method, Request, Response, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Admission, ConnectError, LookError, Meter, Setup, words};
+use super::{Admission, ConnectError, LookError, Meter, Setup, Way, words};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::RateLimit;
 use crate::model::act::Answer;
@@ -50,17 +52,30 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const BURST: Duration = Duration::from_millis(10);
 
 /// The rate limit, the requests in flight and the provider's own pause.
-#[derive(Debug)]
 pub struct Throttle {
-    rate: DefaultDirectRateLimiter,
+    rate: RateLimiter<NotKeyed, InMemoryState, Boot, NoOpMiddleware<Duration>>,
+    clock: Arc<dyn Clock>,
     in_flight: Semaphore,
-    paused_until: Mutex<Option<Instant>>,
+    /// By the time since boot.
+    paused_until: Mutex<Option<Duration>>,
     stop: CancellationToken,
+}
+
+/// The time since boot, as the rate limiter asks for it.
+#[derive(Clone)]
+struct Boot(Arc<dyn Clock>);
+
+impl governor::clock::Clock for Boot {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.since_boot()
+    }
 }
 
 impl Throttle {
     /// For one provider.
-    pub fn new(rate: RateLimit, concurrency: u32) -> Self {
+    pub fn new(rate: RateLimit, concurrency: u32, clock: Arc<dyn Clock>) -> Self {
         let requests = NonZeroU32::new(rate.requests).unwrap_or(NonZeroU32::MIN);
         let period = (rate.per / requests.get()).max(Duration::from_nanos(1));
         let burst = BURST.as_nanos() / period.as_nanos();
@@ -69,7 +84,8 @@ impl Throttle {
             .expect("the period is not zero")
             .allow_burst(burst.unwrap_or(NonZeroU32::MIN));
         Self {
-            rate: RateLimiter::direct(quota),
+            rate: RateLimiter::direct_with_clock(quota, Boot(Arc::clone(&clock))),
+            clock,
             in_flight: Semaphore::new(concurrency.max(1) as usize),
             paused_until: Mutex::new(None),
             stop: CancellationToken::new(),
@@ -85,17 +101,17 @@ impl Throttle {
     /// What is left of the provider's own pause.
     fn pause_left(&self) -> Option<Duration> {
         let until = (*self.lock())?;
-        let left = until.saturating_duration_since(Instant::now());
+        let left = until.saturating_sub(self.clock.since_boot());
         (!left.is_zero()).then_some(left)
     }
 
     fn pause(&self, for_: Duration) {
-        let until = Instant::now() + for_;
+        let until = self.clock.since_boot() + for_;
         let mut paused = self.lock();
         *paused = Some(paused.map_or(until, |so_far| so_far.max(until)));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Duration>> {
         self.paused_until
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -113,10 +129,14 @@ impl Throttle {
     /// Waits for the rate limit's turn.
     async fn turn(&self, meter: &dyn Meter) -> Result<(), LookError> {
         self.open()?;
-        if self.rate.check().is_err() {
-            let watch = Stopwatch::start();
-            self.rate.until_ready().await;
-            meter.waited(watch.elapsed());
+        let began_at = self.clock.since_boot();
+        while let Err(not_yet) = self.rate.check() {
+            let wait = not_yet.wait_time_from(self.clock.since_boot());
+            self.clock.sleep(wait).await;
+        }
+        let waited = self.clock.since_boot().saturating_sub(began_at);
+        if !waited.is_zero() {
+            meter.waited(waited);
         }
         self.open()
     }
@@ -166,27 +186,48 @@ impl Reply {
 /// Why no whole answer came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Lost {
+    NoAnswer(NoAnswer),
+    TooLarge(Largest),
+}
+
+/// Why no answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
     /// Certainly nothing was sent.
     NotConnected,
+    /// None came in time.
     TimedOut,
+    /// It broke off.
     Broken,
-    TooLarge(Largest),
+}
+
+/// Carries one request to its provider, once, and what comes back.
+pub trait Wire: Send + Sync {
+    /// The request's answer, whose body may still be on its way.
+    fn carry(&self, request: Request) -> BoxFuture<'_, Result<Response, NoAnswer>>;
+}
+
+/// The network.
+impl Wire for Client {
+    fn carry(&self, request: Request) -> BoxFuture<'_, Result<Response, NoAnswer>> {
+        Box::pin(async move { self.execute(request).await.map_err(|error| lost(&error)) })
+    }
 }
 
 impl Lost {
     const fn outcome(&self) -> &'static str {
         match self {
-            Self::NotConnected => "connect",
-            Self::TimedOut => "timeout",
-            Self::Broken | Self::TooLarge(_) => "broken",
+            Self::NoAnswer(NoAnswer::NotConnected) => "connect",
+            Self::NoAnswer(NoAnswer::TimedOut) => "timeout",
+            Self::NoAnswer(NoAnswer::Broken) | Self::TooLarge(_) => "broken",
         }
     }
 
     const fn in_words(&self) -> &'static str {
         match self {
-            Self::NotConnected => "no connection to the provider",
-            Self::TimedOut => "no answer in time",
-            Self::Broken => "the answer broke off",
+            Self::NoAnswer(NoAnswer::NotConnected) => "no connection to the provider",
+            Self::NoAnswer(NoAnswer::TimedOut) => "no answer in time",
+            Self::NoAnswer(NoAnswer::Broken) => "the answer broke off",
             Self::TooLarge(Largest::Page) => "the answer has more than 1 MiB",
             Self::TooLarge(Largest::WholeList) => "the answer has more than 32 MiB",
         }
@@ -195,7 +236,7 @@ impl Lost {
 
 /// What both halves have.
 struct Line {
-    client: Client,
+    wire: Arc<dyn Wire>,
     origin: Url,
     clock: Arc<dyn Clock>,
     meter: Arc<dyn Meter>,
@@ -207,8 +248,12 @@ impl Line {
         setup: &Setup,
         tune: impl FnOnce(ClientBuilder) -> ClientBuilder,
     ) -> Result<Self, ConnectError> {
+        let wire = match &setup.way {
+            Way::Network => Arc::new(client(setup, tune)?),
+            Way::Simulated(wire) => Arc::clone(wire),
+        };
         Ok(Self {
-            client: client(setup, tune)?,
+            wire,
             origin: setup.config.base_url.clone(),
             clock: Arc::clone(&setup.clock),
             meter: Arc::clone(&setup.meter),
@@ -249,11 +294,7 @@ impl Line {
         began_at: DateTime<Utc>,
         largest: Largest,
     ) -> Result<Reply, Lost> {
-        let mut response = self
-            .client
-            .execute(request)
-            .await
-            .map_err(|error| lost(&error))?;
+        let mut response = self.wire.carry(request).await.map_err(Lost::NoAnswer)?;
         let status = response.status().as_u16();
         let server_date = header(response.headers(), DATE.as_str())
             .and_then(|text| httpdate::parse_http_date(text).ok())
@@ -261,7 +302,8 @@ impl Line {
         let retry_after = header(response.headers(), RETRY_AFTER.as_str());
         let retry_after = words::retry_after(retry_after, self.clock.now());
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| lost(&error))? {
+        let broken = |error: reqwest::Error| Lost::NoAnswer(lost(&error));
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
             if body.len() + chunk.len() > largest.bytes() {
                 return Err(Lost::TooLarge(largest));
             }
@@ -324,13 +366,13 @@ fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn lost(error: &reqwest::Error) -> Lost {
+fn lost(error: &reqwest::Error) -> NoAnswer {
     if error.is_connect() {
-        Lost::NotConnected
+        NoAnswer::NotConnected
     } else if error.is_timeout() {
-        Lost::TimedOut
+        NoAnswer::TimedOut
     } else {
-        Lost::Broken
+        NoAnswer::Broken
     }
 }
 
@@ -497,10 +539,12 @@ impl WriteTransport {
             .send(request, "cancel", Largest::Page)
             .await
             .map_err(|lost| match lost {
-                Lost::NotConnected => not_sent(lost.in_words()),
-                Lost::TimedOut | Lost::Broken | Lost::TooLarge(_) => Answer::Unclear {
-                    why: lost.in_words().to_owned(),
-                },
+                Lost::NoAnswer(NoAnswer::NotConnected) => not_sent(lost.in_words()),
+                Lost::NoAnswer(NoAnswer::TimedOut | NoAnswer::Broken) | Lost::TooLarge(_) => {
+                    Answer::Unclear {
+                        why: lost.in_words().to_owned(),
+                    }
+                }
             })
     }
 }

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response, StatusCode};
 
-use super::faults::Faults;
+use super::faults::{Fault, Faults};
 use super::kajabi::Kajabi;
 use super::lotus::{self, Lotus};
 use super::misbehave;
@@ -235,7 +235,21 @@ pub(super) async fn take(
     State(front): State<Arc<Front>>,
     request: Request<Body>,
 ) -> Response<Body> {
-    let Some((provider, ask)) = read(&front, request).await else {
+    let response = respond(&front, request, None).await;
+    let latency = Duration::from_millis(front.settings().latency_ms);
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+    response
+}
+
+/// Answers a request: with the fault given, else with the one that waits for it, else truly.
+pub(super) async fn respond(
+    front: &Arc<Front>,
+    request: Request<Body>,
+    given: Option<Fault>,
+) -> Response<Body> {
+    let Some((provider, ask)) = read(front, request).await else {
         return Answer::empty(StatusCode::PAYLOAD_TOO_LARGE).dated(front.now().wall);
     };
     let call = match provider {
@@ -245,21 +259,16 @@ pub(super) async fn take(
     };
     front.settle_late();
     front.note(provider, &call);
-    let fault = front.faults.take(provider, &call);
+    let fault = given.or_else(|| front.faults.take(provider, &call));
     let number = fault.as_ref().map(|fault| fault.number);
     front.requests.push(provider, &ask, &call, number);
-    let response = match fault {
+    match fault {
         None => {
             let answer = front.perform(provider, &ask, &call, Manner::Truly).await;
             answer.dated(front.now().wall)
         }
-        Some(fault) => misbehave::respond(&front, fault, provider, &ask, &call).await,
-    };
-    let latency = Duration::from_millis(front.settings().latency_ms);
-    if !latency.is_zero() {
-        tokio::time::sleep(latency).await;
+        Some(fault) => misbehave::respond(front, fault, provider, &ask, &call).await,
     }
-    response
 }
 
 /// Reads a request whole; none if it is too large or its connection breaks.

@@ -7,6 +7,7 @@
 //! - `store`: their subscriptions, and what is true of them whatever an API says.
 //! - `front`: where requests come in, are counted, and meet their fault.
 //! - `faults`, `misbehave`, `bodies`: what shall go wrong, and how that looks on the wire.
+//! - `unwired`: the same without a socket.
 //! - `control`: `/sandbox`, to seed it, to read the truth, to make it misbehave.
 
 pub mod cast;
@@ -26,6 +27,7 @@ mod seeds;
 mod server;
 mod settings;
 mod store;
+pub mod unwired;
 mod wire;
 
 use std::io;

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use lapsed::clock::{Clock as _, ManualClock};
+use lapsed::clock::{Clock as _, ManualClock, SystemClock};
 use lapsed::config::ProviderConfig;
 use lapsed::desired::{self, FileText, Input, Manifest};
 use lapsed::ledger::intent::Intent;
@@ -32,7 +32,9 @@ use lapsed::model::provider::ProviderKind;
 use lapsed::model::request::Witness;
 use lapsed::model::terms::{Behaviors, InvoicingBehavior, UsageBehavior};
 use lapsed::provider::transport::Throttle;
-use lapsed::provider::{Admission, Canceller, Credentials, LookError, Meter, Reader, Setup, both};
+use lapsed::provider::{
+    Admission, Canceller, Credentials, LookError, Meter, Reader, Setup, Way, both,
+};
 use lapsed::reconcile::accept::{self, Proposal};
 
 use self::server::{Says, Server};
@@ -345,7 +347,12 @@ fn setup(
         ca_pem: None,
         clock: Arc::clone(clock) as _,
         meter: Arc::clone(meter) as _,
-        throttle: Arc::new(Throttle::new(config.rate_limit, config.concurrency)),
+        throttle: Arc::new(Throttle::new(
+            config.rate_limit,
+            config.concurrency,
+            Arc::new(SystemClock::new()),
+        )),
+        way: Way::Network,
         config,
     }
 }

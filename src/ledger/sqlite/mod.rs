@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
@@ -35,8 +35,26 @@ const LARGEST_COMMIT: usize = 256;
 pub struct SqliteLedger {
     path: PathBuf,
     opened_as: OpenAs,
-    writes: mpsc::Sender<WriteJob>,
-    reads: mpsc::Sender<ReadJob>,
+    hands: Hands,
+}
+
+/// Who does the work.
+#[derive(Clone)]
+enum Hands {
+    /// A thread that writes and one that reads.
+    Threads {
+        writes: mpsc::Sender<WriteJob>,
+        reads: mpsc::Sender<ReadJob>,
+    },
+    /// Whoever waits for it.
+    Callers(Arc<Mutex<Desk>>),
+}
+
+/// What lies where there are no threads.
+struct Desk {
+    writer: Writer,
+    reader: Connection,
+    waiting: Vec<WriteJob>,
 }
 
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
@@ -65,6 +83,41 @@ impl SqliteLedger {
     /// Named reasons: locked by another daemon, newer schema, corrupt, read-only, behind a
     /// symlink, missing (for a guest).
     pub fn open(path: &Path, open_as: OpenAs) -> Result<Self, LedgerError> {
+        let (mut writer, reader) = Self::connect(path, open_as)?;
+        let (writes, write_jobs) = mpsc::channel();
+        let (reads, read_jobs) = mpsc::channel::<ReadJob>();
+        spawn("ledger-writer", move || writer.run(&write_jobs))?;
+        spawn("ledger-reader", move || {
+            while let Ok(job) = read_jobs.recv() {
+                job(&reader);
+            }
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            opened_as: open_as,
+            hands: Hands::Threads { writes, reads },
+        })
+    }
+
+    /// The same without threads, for a simulation in which one thread decides the order of
+    /// everything: whoever waits for an answer does the work that waits, in one commit.
+    ///
+    /// # Errors
+    /// As [`SqliteLedger::open`].
+    pub fn open_without_threads(path: &Path, open_as: OpenAs) -> Result<Self, LedgerError> {
+        let (writer, reader) = Self::connect(path, open_as)?;
+        Ok(Self {
+            path: path.to_owned(),
+            opened_as: open_as,
+            hands: Hands::Callers(Arc::new(Mutex::new(Desk {
+                writer,
+                reader,
+                waiting: Vec::new(),
+            }))),
+        })
+    }
+
+    fn connect(path: &Path, open_as: OpenAs) -> Result<(Writer, Connection), LedgerError> {
         open::check_place(path)?;
         let (lock, conn, doubt) = match open_as {
             OpenAs::Daemon => {
@@ -100,20 +153,7 @@ impl SqliteLedger {
         // In doubt, the old mark stays: it is the evidence.
         writer.keeps_mark = open_as == OpenAs::Daemon && doubt.is_none();
         writer.mark();
-        let (writes, write_jobs) = mpsc::channel();
-        let (reads, read_jobs) = mpsc::channel::<ReadJob>();
-        spawn("ledger-writer", move || writer.run(&write_jobs))?;
-        spawn("ledger-reader", move || {
-            while let Ok(job) = read_jobs.recv() {
-                job(&reader);
-            }
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            opened_as: open_as,
-            writes,
-            reads,
-        })
+        Ok((writer, reader))
     }
 
     /// Whether a daemon holds the ledger just now.
@@ -130,8 +170,12 @@ impl SqliteLedger {
         &self,
         ask: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Reply<'_, T> {
+        let reads = match &self.hands {
+            Hands::Threads { reads, .. } => reads,
+            Hands::Callers(desk) => return Box::pin(async move { ask(&locked(desk).reader) }),
+        };
         let (answer, answered) = oneshot::channel();
-        let sent = self.reads.send(Box::new(move |conn| {
+        let sent = reads.send(Box::new(move |conn| {
             // Nobody waits any more if this fails, and then nobody needs the answer.
             let _ = answer.send(ask(conn));
         }));
@@ -165,7 +209,7 @@ impl SqliteLedger {
         act: impl FnOnce(&mut Tx<'_>) -> Result<T, LedgerError> + Send + 'static,
     ) -> Reply<'_, T> {
         let (answer, answered) = oneshot::channel();
-        let sent = self.writes.send(Box::new(move |tx| {
+        let job: WriteJob = Box::new(move |tx| {
             let result = act(tx);
             Finish {
                 stands: result.is_ok(),
@@ -173,11 +217,39 @@ impl SqliteLedger {
                     let _ = answer.send(committed.and(result));
                 }),
             }
-        }));
+        });
+        let desk = match &self.hands {
+            Hands::Threads { writes, .. } => {
+                let sent = writes.send(job);
+                return Box::pin(async move {
+                    sent.map_err(|_| LedgerError::Gone)?;
+                    answered.await.map_err(|_| LedgerError::Gone)?
+                });
+            }
+            Hands::Callers(desk) => desk,
+        };
         Box::pin(async move {
-            sent.map_err(|_| LedgerError::Gone)?;
+            locked(desk).waiting.push(job);
+            // Others may come before the commit, and share it.
+            tokio::task::yield_now().await;
+            locked(desk).commit();
             answered.await.map_err(|_| LedgerError::Gone)?
         })
+    }
+}
+
+fn locked(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Desk {
+    fn commit(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        while !waiting.is_empty() {
+            let rest = waiting.split_off(waiting.len().min(LARGEST_COMMIT));
+            self.writer.commit(waiting);
+            waiting = rest;
+        }
     }
 }
 
@@ -201,7 +273,7 @@ impl From<serde_json::Error> for LedgerError {
     }
 }
 
-/// The writer thread's own.
+/// What writes.
 struct Writer {
     conn: Connection,
     path: PathBuf,
@@ -246,7 +318,7 @@ impl Writer {
         })
     }
 
-    fn run(mut self, jobs: &mpsc::Receiver<WriteJob>) {
+    fn run(&mut self, jobs: &mpsc::Receiver<WriteJob>) {
         while let Ok(first) = jobs.recv() {
             let mut batch = vec![first];
             while batch.len() < LARGEST_COMMIT {
