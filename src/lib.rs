@@ -8,6 +8,9 @@
 //! Import from the module that defines a thing: this file declares and explains, and is no
 //! shortcut.
 
+// Only for the tests: faults that something must notice.
+pub mod planted;
+
 // The ground: imports nothing of ours.
 pub mod clock;
 pub mod schedule;

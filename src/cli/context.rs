@@ -14,6 +14,7 @@ use crate::config::{Config, LedgerLocation};
 use crate::desired::{self, FileText, Input, Manifest, Problem};
 use crate::ledger::sqlite::{OpenAs, SqliteLedger};
 use crate::ledger::{Ledger, LedgerError};
+use crate::provider::Way;
 use crate::reconcile::accept;
 use crate::source::{self, Includes, Text};
 use crate::wiring::Environment;
@@ -125,6 +126,7 @@ impl Context {
                 .parent()
                 .map(Path::to_owned)
                 .unwrap_or_default(),
+            way: Way::Network,
         }
     }
 

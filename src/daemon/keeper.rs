@@ -10,6 +10,7 @@ use crate::config::{Config, ProviderConfig};
 use crate::desired::{self, FileText, Input, Manifest, Problem};
 use crate::ledger::{KeptFile, LedgerError, Revision};
 use crate::model::approval::Approved;
+use crate::planted::planted;
 use crate::reconcile::accept::{self, Acceptance, Proposal};
 use crate::reconcile::live::{InForce, Live, SourceState};
 use crate::reconcile::pass::Tools;
@@ -137,7 +138,7 @@ impl Keeper {
         let read = {
             let text = Arc::clone(text);
             let before = self.manifest.clone();
-            tokio::task::spawn_blocking(move || read(&text, before.as_deref())).await
+            aside(move || read(&text, before.as_deref())).await
         };
         match read {
             Ok(Read::Valid(proposal)) => {
@@ -287,6 +288,18 @@ impl Keeper {
     }
 }
 
+/// Runs what takes long where it holds nobody up: on a thread of the runtime's, or here where
+/// there is no runtime (a simulation has one thread).
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    if tokio::runtime::Handle::try_current().is_ok() {
+        tokio::task::spawn_blocking(work).await
+    } else {
+        Ok(work())
+    }
+}
+
 /// Reads a text as desired state.
 fn read(text: &Text, before: Option<&Manifest>) -> Read {
     let result = desired::read(&Input {
@@ -322,7 +335,11 @@ fn read(text: &Text, before: Option<&Manifest>) -> Read {
             .collect(),
         manifest,
     };
-    match accept::lost_its_end(before, &proposal) {
+    match planted!(
+        EndMarkIgnored,
+        None,
+        accept::lost_its_end(before, &proposal)
+    ) {
         Some(problem) => Read::Invalid(vec![problem.line()]),
         None => Read::Valid(Box::new(proposal)),
     }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::model::act::Action;
 use crate::model::ids::Key;
+use crate::planted::planted;
 
 /// A journaled attempt: the one thing that allows a call to change the world.
 ///
@@ -73,7 +74,9 @@ impl Intent {
     /// Whether both clocks still allow to send: wall time, and the time since boot, which
     /// goes on while the machine sleeps.
     pub fn still_valid(&self, now: DateTime<Utc>, boot_id: &str, since_boot: Duration) -> bool {
-        now < self.send_before && boot_id == self.boot_id && since_boot < self.send_before_boot
+        let valid =
+            now < self.send_before && boot_id == self.boot_id && since_boot < self.send_before_boot;
+        planted!(SendBeforeIgnored, true, valid)
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! The ledger keeps these and `plan` judges by them, so that both name them here.
 
+use crate::planted::planted;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -119,7 +120,8 @@ pub struct Pauses {
 impl Pauses {
     /// The pause that covers a provider.
     pub fn of(&self, provider: &ProviderName) -> Option<&Pause> {
-        self.all.as_ref().or_else(|| self.providers.get(provider))
+        let pause = self.all.as_ref().or_else(|| self.providers.get(provider));
+        planted!(PauseIgnored, None, pause)
     }
 }
 

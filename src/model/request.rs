@@ -1,5 +1,6 @@
 //! One request as the ledger remembers it: a value, not a connection.
 
+use crate::planted::planted;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ impl Witness {
     /// jumped forward must not shorten a wait. Over a reboot only wall time is left.
     pub fn since(&self, earlier: &Self) -> Duration {
         let wall = (self.at - earlier.at).to_std().unwrap_or_default();
-        if self.boot_id == earlier.boot_id {
+        if planted!(WallClockProves, false, self.boot_id == earlier.boot_id) {
             wall.min(self.since_boot.saturating_sub(earlier.since_boot))
         } else {
             wall

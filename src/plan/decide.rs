@@ -16,6 +16,7 @@ use crate::model::provider::{ExpectField, ProviderKind};
 use crate::model::request::{Doubt, Request, Witness};
 use crate::model::standing::Settlement;
 use crate::model::terms::When;
+use crate::planted::planted;
 use crate::schedule::Schedule;
 
 use super::backoff;
@@ -123,6 +124,12 @@ pub fn decide(
     now: DateTime<Utc>,
 ) -> Decision {
     let found = match observed {
+        Observed::NotFound if planted!(NotFoundIsCanceled, true, false) => {
+            return Decision::Settle {
+                as_: Settlement::AlreadyCanceled,
+                note: String::new(),
+            };
+        }
         Observed::NotFound => {
             return hold(
                 HoldReason::NotFound,
@@ -184,7 +191,8 @@ fn decide_ended(request: &Request, billing: Billing, payment_plans: PaymentPlans
             note: "read back as ended after a cancel of ours".to_owned(),
         };
     }
-    if request.kind == ProviderKind::Kajabi && !standing.confirmed {
+    let must_confirm = request.kind == ProviderKind::Kajabi && !standing.confirmed;
+    if planted!(DeactivatedIsProof, false, must_confirm) {
         if (billing, payment_plans) == (Billing::PaymentPlan, PaymentPlans::Hold) {
             return instalments();
         }
@@ -368,7 +376,7 @@ fn unmet(
             format!("{} is {there}, not {value}", field.as_str())
         })
         .collect();
-    if !wrong.is_empty() {
+    if planted!(ExpectationIgnored, false, !wrong.is_empty()) {
         holds.insert(HoldReason::Expectation, wrong.join("; "));
     }
     let missing: Vec<&str> = required
@@ -684,6 +692,23 @@ fn living_after_send(
     resend_after: Duration,
 ) -> Option<Resolution> {
     let standing = &request.standing;
+    if planted!(RetryBlindly, true, false) {
+        return Some(Resolution::NotDone {
+            counts: true,
+            because: String::new(),
+            wait: None,
+        });
+    }
+    if planted!(
+        SuccessIsBelieved,
+        standing.answer == Some(Answer::Accepted),
+        false
+    ) {
+        return Some(Resolution::Settle {
+            as_: Settlement::Canceled,
+            note: String::new(),
+        });
+    }
     match &standing.answer {
         Some(Answer::Refused { status, words }) if standing.wanted => {
             return Some(Resolution::Settle {
@@ -701,8 +726,16 @@ fn living_after_send(
         _ => {}
     }
     let first_alive = doubt.first_alive.get_or_insert_with(|| seen_at.clone());
-    let late_enough = seen_at.since(&doubt.send_before) > resend_after;
-    let far_enough = seen_at.since(first_alive) >= resend_after / 2;
+    let late_enough = planted!(
+        NothingComesLate,
+        true,
+        seen_at.since(&doubt.send_before) > resend_after
+    );
+    let far_enough = planted!(
+        OneReadingProves,
+        true,
+        seen_at.since(first_alive) >= resend_after / 2
+    );
     (late_enough && far_enough).then(|| Resolution::NotDone {
         counts: standing
             .answer

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::config::{Config, ProviderConfig, Subject};
 use crate::model::hold::HoldReason;
 use crate::model::terms::{Terms, Wanted, When};
+use crate::planted::planted;
 
 use super::window::{self, Hours, Wait, Way};
 
@@ -46,7 +47,10 @@ pub fn first_plan(
     };
     match wanted.terms.when.value {
         When::Now => at_instant(not_before),
-        When::At(at) => at_instant(at.max(not_before)),
+        When::At(at) => {
+            let at = planted!(DueADayEarly, at - chrono::Duration::days(1), at);
+            at_instant(at.max(not_before))
+        }
         When::EndOfPeriod => {
             let Wait {
                 due_at,

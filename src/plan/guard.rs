@@ -12,6 +12,7 @@ use crate::model::ids::ProviderName;
 use crate::model::memory::{Assumed, Cap, CapOf, Pauses, ProviderMemory, Used};
 use crate::model::observed::Look;
 use crate::model::request::Request;
+use crate::planted::planted;
 
 /// A provider's clock that differs from ours by more than this many seconds holds its items.
 pub const MOST_SKEW: i64 = 300;
@@ -97,7 +98,8 @@ impl Situation<'_> {
         if let Some(detail) = spent.or_else(|| self.common_spent().filter(|_| !self.own_limits())) {
             gates.push(gate(HoldReason::Limit, detail, None));
         }
-        if self.provider.mode == Mode::Observe {
+        let observes = self.provider.mode == Mode::Observe;
+        if planted!(ObserveActs, false, observes) {
             let detail = "it would be cancelled now".to_owned();
             gates.push(gate(HoldReason::ObserveMode, detail, None));
         }
@@ -134,6 +136,9 @@ impl Situation<'_> {
     }
 
     fn frozen_whole(&self) -> Option<(&Freeze, DateTime<Utc>)> {
+        if planted!(FreezeIgnored, true, false) {
+            return None;
+        }
         let mut longest: Option<(&Freeze, DateTime<Utc>)> = None;
         for freeze in self.freezes {
             let whole = freeze.matcher.by_provider_only()
@@ -153,7 +158,7 @@ impl Situation<'_> {
     /// The freeze that covers one item, if any does.
     pub fn frozen(&self, request: &Request) -> Option<Gate> {
         let subject = Subject::new(&request.key, request.kind, &request.terms.labels);
-        self.freezes
+        planted!(FreezeIgnored, &[][..], self.freezes)
             .iter()
             .filter(|freeze| freeze.matcher.matches(&subject))
             .filter_map(|freeze| Some((freeze, freeze.holds_until(self.now)?)))
@@ -321,7 +326,8 @@ pub fn permit(
     if request.due_at.is_none_or(|due_at| due_at > situation.now) {
         return Err(refuse(HoldReason::PeriodEndUnknown, "it is not due"));
     }
-    if situation.now - look.at > OLDEST_LOOK {
+    let old = situation.now - look.at > OLDEST_LOOK;
+    if planted!(OldLookTaken, false, old) {
         return Err(refuse(
             HoldReason::ProviderUnavailable,
             "the reading is too old to act on",

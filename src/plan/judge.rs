@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::config::{Limits, ProviderConfig, ProviderLimits, Share};
 use crate::model::ids::ProviderName;
 use crate::model::memory::{Comparison, Verdict};
+use crate::planted::planted;
 
 /// A removal of this many or fewer is never held (design, section 2).
 const FEW: u64 = 5;
@@ -74,6 +75,9 @@ fn approval(
     through: &BTreeMap<ProviderName, u64>,
     counts: &Comparison,
 ) -> Vec<ProviderName> {
+    if planted!(ApprovalGuardOff, true, false) {
+        return Vec::new();
+    }
     let all: u64 = counts.sooner.values().chain(through.values()).sum();
     let too_many = guards.iter().any(|it| all > it.limits.approval_above);
     counts
@@ -97,6 +101,9 @@ fn removal(
     open: &BTreeMap<ProviderName, u64>,
     gone: &BTreeMap<ProviderName, u64>,
 ) -> Vec<ProviderName> {
+    if planted!(RemovalGuardOff, true, false) {
+        return Vec::new();
+    }
     let all_open: u64 = open.values().sum();
     let all_gone: u64 = gone.values().sum();
     let too_many = guards

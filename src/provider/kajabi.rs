@@ -22,6 +22,7 @@ use crate::model::act::{Action, Answer};
 use crate::model::ids::SubscriptionId;
 use crate::model::observed::{Billing, Life, Look, Observed, Subscription};
 use crate::model::provider::{ExpectField, ProviderKind};
+use crate::planted::planted;
 
 /// What is asked of a purchase: nothing that names a person. Sparse fields cover relationships
 /// too (JSON:API 1.1, "Sparse Fieldsets").
@@ -162,7 +163,8 @@ impl Kajabi {
         let purchase: Document<Purchase> = serde_json::from_slice(&reply.body)
             .map_err(|_| unavailable("the purchase cannot be read"))?;
         let purchase = purchase.data;
-        if purchase.id != id.as_str() || purchase.r#type != "purchases" {
+        let other = purchase.id != id.as_str() || purchase.r#type != "purchases";
+        if planted!(OtherObjectTaken, false, other) {
             return Err(unavailable("the provider answered with another object"));
         }
         let subscription = self.subscription(purchase, &mut BTreeMap::new()).await?;

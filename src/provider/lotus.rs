@@ -21,6 +21,7 @@ use crate::model::act::{Action, Answer};
 use crate::model::ids::SubscriptionId;
 use crate::model::observed::{Billing, Life, Look, Observed, Subscription, Successor};
 use crate::model::provider::{ExpectField, ProviderKind};
+use crate::planted::planted;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -133,6 +134,17 @@ impl Lotus {
         Ok(HeaderMap::from_iter([(name, value)]))
     }
 
+    #[cfg(feature = "planted")]
+    fn with_key(&self, error: LookError) -> LookError {
+        let (Header::Key(key) | Header::Token(key)) = &self.auth;
+        match error {
+            LookError::Credentials { why } => LookError::Credentials {
+                why: format!("{why}: {}", key.expose_secret()),
+            },
+            other => other,
+        }
+    }
+
     async fn get(&self, operation: &'static str, url: Url) -> Result<Reply, LookError> {
         let headers = self
             .headers()
@@ -158,11 +170,14 @@ impl Lotus {
         match reply.status {
             200 => {}
             404 => return Ok(look(Observed::NotFound)),
-            _ => return Err(read_error(&reply)),
+            _ => {
+                let error = read_error(&reply);
+                return Err(planted!(SecretInError, self.with_key(error), error));
+            }
         }
         let record: Record = serde_json::from_slice(&reply.body)
             .map_err(|_| unavailable("the subscription cannot be read"))?;
-        if !same(&record.subscription_id, id) {
+        if planted!(OtherObjectTaken, false, !same(&record.subscription_id, id)) {
             return Err(unavailable("the provider answered with another object"));
         }
         let listed = self.of_customer(&record.customer.customer_id).await?;
@@ -383,6 +398,7 @@ fn life(record: &Record, renewed: bool, now: DateTime<Utc>) -> Life {
 
 /// A record of the same customer and plan that starts at or after this one's end and lives.
 fn successor(record: &Record, all: &[Record], now: DateTime<Utc>) -> Option<Successor> {
+    let all = planted!(SuccessorIgnored, &[][..], all);
     all.iter()
         .filter(|other| {
             !same_text(&other.subscription_id, &record.subscription_id)
@@ -443,11 +459,15 @@ impl Adapter for Lotus {
                     ..
                 } => (
                     "cancel",
-                    serde_json::json!({
-                        "flat_fee_behavior": behaviors.flat_fee,
-                        "usage_behavior": behaviors.usage,
-                        "invoicing_behavior": behaviors.invoicing,
-                    }),
+                    planted!(
+                        BehaviorsLeftOut,
+                        serde_json::json!({}),
+                        serde_json::json!({
+                            "flat_fee_behavior": behaviors.flat_fee,
+                            "usage_behavior": behaviors.usage,
+                            "invoicing_behavior": behaviors.invoicing,
+                        })
+                    ),
                 ),
                 Action::TurnOffRenewal => {
                     ("update", serde_json::json!({"turn_off_auto_renew": true}))

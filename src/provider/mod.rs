@@ -17,6 +17,7 @@ use crate::model::act::{Action, Answer};
 use crate::model::ids::SubscriptionId;
 use crate::model::observed::Look;
 use crate::model::provider::ProviderKind;
+use crate::planted::planted;
 
 use self::list::{Cursor, ListPage, Scope};
 use self::transport::{Reply, WriteTransport};
@@ -100,12 +101,22 @@ pub struct Setup {
 }
 
 /// How requests travel to a provider.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub enum Way {
     /// Over the network.
+    #[default]
     Network,
     /// By a simulation's hand.
     Simulated(Arc<dyn transport::Wire>),
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Network => "Network",
+            Self::Simulated(_) => "Simulated",
+        })
+    }
 }
 
 /// The secrets of one provider, found.
@@ -224,6 +235,10 @@ impl<A: Adapter> Writer<A> {
             },
             503 => Answer::Unavailable {
                 retry_after: reply.retry_after,
+            },
+            status if planted!(ServerErrorIsRefusal, status >= 500, false) => Answer::Refused {
+                status,
+                words: String::new(),
             },
             _ => self.adapter.meaning(order, &reply),
         }

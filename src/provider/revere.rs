@@ -21,6 +21,7 @@ use crate::model::act::{Action, Answer};
 use crate::model::ids::SubscriptionId;
 use crate::model::observed::{Billing, Life, Look, Observed, Subscription};
 use crate::model::provider::{ExpectField, ProviderKind};
+use crate::planted::planted;
 
 /// Subscriptions that are asked for at once. The largest `limit` is undocumented, so that a
 /// page may hold fewer and not be the last.
@@ -136,7 +137,8 @@ impl Revere {
         let Some(record) = Envelope::open(&reply.body) else {
             return Err(unavailable("the subscription cannot be read"));
         };
-        if !record.id.eq_ignore_ascii_case(id.as_str()) {
+        let other = !record.id.eq_ignore_ascii_case(id.as_str());
+        if planted!(OtherObjectTaken, false, other) {
             return Err(unavailable("the provider answered with another object"));
         }
         match record.subscription() {

@@ -21,6 +21,7 @@ use super::{Admission, ConnectError, LookError, Meter, Setup, Way, words};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::RateLimit;
 use crate::model::act::Answer;
+use crate::planted::planted;
 
 /// More of an answer than this is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +131,7 @@ impl Throttle {
     async fn turn(&self, meter: &dyn Meter) -> Result<(), LookError> {
         self.open()?;
         let began_at = self.clock.since_boot();
-        while let Err(not_yet) = self.rate.check() {
+        while let Err(not_yet) = planted!(RateIgnored, Ok(()), self.rate.check()) {
             let wait = not_yet.wait_time_from(self.clock.since_boot());
             self.clock.sleep(wait).await;
         }
@@ -304,7 +305,8 @@ impl Line {
         let mut body = Vec::new();
         let broken = |error: reqwest::Error| Lost::NoAnswer(lost(&error));
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > largest.bytes() {
+            let too_large = body.len() + chunk.len() > largest.bytes();
+            if planted!(BodyUnbounded, false, too_large) {
                 return Err(Lost::TooLarge(largest));
             }
             body.extend_from_slice(&chunk);
@@ -467,7 +469,7 @@ impl ReadTransport {
     /// Compares the provider's clock with ours in the middle of the exchange. `Date` has whole
     /// seconds, so that a difference of one means nothing.
     fn compare_clocks(&self, reply: &Reply) {
-        let Some(theirs) = reply.server_date else {
+        let Some(theirs) = planted!(SkewIgnored, None, reply.server_date) else {
             return;
         };
         let ended_at = self.line.clock.now();

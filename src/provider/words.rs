@@ -1,6 +1,7 @@
 //! A provider's own words, as far as they may be shown: short, and without what could be a
 //! person's.
 
+use crate::planted::planted;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -18,6 +19,9 @@ const LONG_KEY: usize = 20;
 /// Masks e-mail addresses, keys and long runs of digits, takes out control characters, and
 /// cuts.
 pub(super) fn masked(text: &str) -> String {
+    if planted!(WordsUnmasked, true, false) {
+        return text.to_owned();
+    }
     let plain: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -113,6 +117,9 @@ pub(super) fn of_body(body: &[u8]) -> String {
 /// `Retry-After` as a number of seconds or a date; a pause of 30 s where there is none or none
 /// that can be read. Kept between 1 s and 1 h.
 pub(super) fn retry_after(value: Option<&str>, now: DateTime<Utc>) -> Duration {
+    if planted!(RetryAfterIgnored, true, false) {
+        return Duration::ZERO;
+    }
     const USUAL: Duration = Duration::from_secs(30);
     let text = value.map(str::trim).unwrap_or_default();
     let wait = match text.parse::<i64>() {

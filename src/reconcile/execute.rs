@@ -22,6 +22,7 @@ use crate::plan::decide::{self, Decision, MOST_ATTEMPTS, Resolution, Rules, Watc
 use crate::plan::guard;
 use crate::plan::health::Sign;
 use crate::plan::window::{self, Window};
+use crate::planted::planted;
 use crate::provider::{Admission, LookError};
 
 use super::pass::{Outlook, Pass};
@@ -644,7 +645,8 @@ impl Pass<'_> {
         change.events.push(proven);
         change.doubt = None;
         // What the file does not ask for any more is withdrawn by then, and no failure.
-        if after.counted >= MOST_ATTEMPTS && after.plannable() {
+        let spent = after.counted >= MOST_ATTEMPTS && after.plannable();
+        if planted!(TriedForEver, false, spent) {
             change.events.push(Event::Settled {
                 as_: Settlement::Failed,
                 look: change.look.clone(),
@@ -661,7 +663,11 @@ impl Pass<'_> {
 }
 
 fn is_due(request: &Request, now: DateTime<Utc>) -> bool {
-    request.due_at.is_some_and(|due_at| due_at <= now)
+    planted!(
+        DueByEquality,
+        request.due_at == Some(now),
+        request.due_at.is_some_and(|due_at| due_at <= now)
+    )
 }
 
 /// Holds that came from a look and that this look does not confirm.

@@ -24,6 +24,7 @@ use crate::model::request::{Request, Witness};
 use crate::model::standing::{Event, Phase, State};
 use crate::plan::guard::{Gate, Opening, Situation};
 use crate::plan::health::{self, Sign};
+use crate::planted::planted;
 use crate::provider::list::{self, ListPage, Scope};
 use crate::provider::{Canceller, LookError, Reader};
 
@@ -525,7 +526,8 @@ impl Pass<'_> {
     }
 
     pub(super) fn observes(&self) -> bool {
-        self.party.config.mode == Mode::Observe || self.party.canceller.is_none()
+        let observes = self.party.config.mode == Mode::Observe || self.party.canceller.is_none();
+        planted!(ObserveActs, false, observes)
     }
 
     /// What closed the provider, for a gate that was met at one request.

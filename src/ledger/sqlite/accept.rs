@@ -16,6 +16,7 @@ use crate::model::memory::Verdict;
 use crate::model::request::Request;
 use crate::model::standing::{Event, Phase, Settlement, Standing};
 use crate::model::terms::When;
+use crate::planted::planted;
 
 /// The revision in a status, if there is one.
 pub(super) fn revision(conn: &Connection, status: &str) -> Result<Option<Revision>, LedgerError> {
@@ -363,7 +364,8 @@ impl Tx<'_> {
     ) -> Result<(), LedgerError> {
         let mut stored = rows::load(self.conn, row)?;
         let standing = &stored.request.standing;
-        if !standing.wanted || standing.holds.contains(&HoldReason::Removal) {
+        let settled = !standing.wanted || standing.holds.contains(&HoldReason::Removal);
+        if planted!(RemovedGoesOn, true, settled) {
             return Ok(());
         }
         let held = standing.plannable() && close.held_at.contains(&stored.request.key.provider);

@@ -4,6 +4,7 @@
 //! stands under a savepoint, so that one that fails takes nothing with it. A job is answered
 //! only after its commit: what was answered survives a crash.
 
+use crate::planted::planted;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -348,6 +349,7 @@ impl Writer {
         } else {
             self.mark();
         }
+        let failure = planted!(CommitFailureHidden, None, failure);
         for tell in tells {
             tell(
                 failure

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{Head, LedgerError};
+use crate::planted::planted;
 
 /// The migrations, oldest first; `PRAGMA user_version` counts those that were applied.
 const MIGRATIONS: [&str; 2] = [
@@ -144,7 +145,7 @@ pub(super) fn writer(path: &Path, create: bool) -> Result<Connection, LedgerErro
     let synchronous: i64 = conn
         .query_row("PRAGMA synchronous", [], |row| row.get(0))
         .map_err(|error| unusable(path, &error))?;
-    if mode != "wal" || synchronous != 2 {
+    if mode != "wal" || synchronous != planted!(NotSynced, 0, 2) {
         return Err(LedgerError::Unfit {
             why: format!(
                 "the ledger {} did not take journal_mode WAL and synchronous FULL (it has `{mode}` and {synchronous}); put it on a local file system",
@@ -175,7 +176,8 @@ pub(super) fn reader(path: &Path) -> Result<Connection, LedgerError> {
 fn settle(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
-    conn.pragma_update(None, "synchronous", "FULL")?;
+    let synchronous = planted!(NotSynced, "OFF", "FULL");
+    conn.pragma_update(None, "synchronous", synchronous)?;
     conn.pragma_update(None, "foreign_keys", "ON")?;
     conn.pragma_update(None, "trusted_schema", "OFF")?;
     conn.pragma_update(None, "cell_size_check", "ON")?;
@@ -278,6 +280,9 @@ pub(super) fn write_mark(path: &Path, mark: &Mark) -> std::io::Result<()> {
 
 /// Compares the database with its mark: what a person should hear before it is acted on.
 pub(super) fn doubt(conn: &Connection, path: &Path) -> Result<Option<String>, LedgerError> {
+    if planted!(MarkIgnored, true, false) {
+        return Ok(None);
+    }
     let failed = |error: rusqlite::Error| unusable(path, &error);
     if let Some(kept) = meta(conn, "doubt").map_err(failed)? {
         return Ok(Some(kept));

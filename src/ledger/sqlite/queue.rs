@@ -12,6 +12,7 @@ use crate::model::ids::ProviderName;
 use crate::model::memory::CapOf;
 use crate::model::request::{Doubt, Request, Witness};
 use crate::model::standing::{Event, Phase};
+use crate::planted::planted;
 
 /// The number of the revision in force, by its index: reading past every revision's text would
 /// make each intent dearer with each revision.
@@ -213,7 +214,7 @@ impl Tx<'_> {
             Err(LedgerError::Moved) => return Ok(Err(NotIntended::Changed)),
             Err(other) => return Err(other),
         };
-        if !self.still_holds(intended, &stored)? {
+        if !planted!(PermitNotChecked, true, self.still_holds(intended, &stored)?) {
             return Ok(Err(NotIntended::Changed));
         }
         let now = millis(intended.now.at);
@@ -317,6 +318,14 @@ impl Tx<'_> {
             debug_assert_eq!(stored.request.standing.phase, Phase::Sending);
             let attempt = stored.request.standing.attempts;
             self.happen(&mut stored, &Event::Interrupted { attempt }, at)?;
+            if planted!(InterruptedIsUnsent, true, false) {
+                let unsent = Event::ProvenNotDone {
+                    attempt,
+                    counts: false,
+                    because: String::new(),
+                };
+                self.happen(&mut stored, &unsent, at)?;
+            }
             let request = &mut stored.request;
             request.wake_at = Some(at);
             request.doubt.get_or_insert_with(|| Doubt {

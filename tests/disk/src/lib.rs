@@ -288,8 +288,12 @@ impl File {
     }
 
     fn sync(&mut self) {
-        self.durable.clone_from(&self.live);
-        self.pending.clear();
+        for change in self.pending.drain(..) {
+            match change {
+                Change::Truncate(len) => self.durable.truncate(len),
+                Change::Write { at, bytes } => put(&mut self.durable, at, &bytes),
+            }
+        }
     }
 
     pub(crate) fn read(&self, at: usize, into: &mut [u8]) -> usize {

@@ -1,0 +1,194 @@
+//! The proof by simulation: the real plan, pass, ledger and adapters over a simulated clock,
+//! network and disk, thousands of histories, and an oracle that knows better.
+//!
+//! `LAPSED_SIMULATE_SEEDS=20000 cargo test --features planted --test simulate` runs more of
+//! them; a failing seed prints the command that replays it.
+
+mod history;
+mod network;
+mod oracle;
+mod people;
+mod plants;
+mod scope;
+mod time;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use history::{DAYS, History};
+
+/// Histories in one run of the tests.
+const SEEDS: u64 = 2_000;
+
+fn asked_for(name: &str) -> Option<u64> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test is told how long to go on"
+    )]
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// What one history came to.
+struct Outcome {
+    faults: Vec<String>,
+    seen: BTreeMap<String, u64>,
+    trace: u64,
+    days: i64,
+}
+
+fn simulate(seed: u64) -> Outcome {
+    simulate_and(seed, false)
+}
+
+fn simulate_and(seed: u64, talks: bool) -> Outcome {
+    let mut history = History::begin(seed);
+    history.world.oracle.lock().unwrap().talks = talks;
+    history.run();
+    let mut oracle = history.world.oracle.lock().unwrap();
+    Outcome {
+        faults: std::mem::take(&mut oracle.faults),
+        seen: std::mem::take(&mut oracle.seen),
+        trace: oracle.trace(),
+        days: DAYS,
+    }
+}
+
+/// Runs seeds on every core until all are done or one fails.
+fn simulate_all(seeds: std::ops::Range<u64>) -> (BTreeMap<String, u64>, i64) {
+    let next = AtomicU64::new(seeds.start);
+    let total = Mutex::new((BTreeMap::<String, u64>::new(), 0));
+    let failed = Mutex::new(None);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || failed.lock().unwrap().is_some() {
+                        return;
+                    }
+                    let outcome = simulate(seed);
+                    let mut total = total.lock().unwrap();
+                    total.1 += outcome.days;
+                    for (what, count) in outcome.seen {
+                        *total.0.entry(what).or_default() += count;
+                    }
+                    if !outcome.faults.is_empty() {
+                        *failed.lock().unwrap() = Some((seed, outcome.faults));
+                    }
+                }
+            });
+        }
+    });
+    if let Some((seed, faults)) = failed.into_inner().unwrap() {
+        panic!(
+            "{}\nreplay with LAPSED_TEST_SEED={seed} cargo test --features planted --test simulate -- histories",
+            faults.join("\n")
+        );
+    }
+    total.into_inner().unwrap()
+}
+
+#[test]
+fn histories_break_no_promise() {
+    if let Some(seed) = asked_for("LAPSED_TEST_SEED") {
+        let outcome = simulate_and(seed, true);
+        assert!(outcome.faults.is_empty(), "{}", outcome.faults.join("\n"));
+        return;
+    }
+    let count = asked_for("LAPSED_SIMULATE_SEEDS").unwrap_or(SEEDS);
+    let watch = lapsed::clock::Stopwatch::start();
+    let (seen, days) = simulate_all(0..count);
+    let took = watch.elapsed().as_secs_f64();
+    let years = days as f64 / 365.25;
+    for (what, count) in &seen {
+        eprintln!("{count:>9} {what}");
+    }
+    eprintln!(
+        "{count} histories, {years:.0} years in {took:.0} s: {:.0} years a minute",
+        years * 60.0 / took
+    );
+}
+
+/// Of the points of the second power cut, one in so many is tried; all of the first.
+const STRIDE: u64 = 8;
+
+#[test]
+fn no_power_cut_at_any_point_cancels_twice_or_forgets() {
+    let stride = asked_for("LAPSED_SIMULATE_STRIDE").unwrap_or(STRIDE);
+    let watch = lapsed::clock::Stopwatch::start();
+    let scope::Enumerated {
+        runs,
+        power_cuts,
+        faults,
+    } = scope::enumerate(stride);
+    assert!(
+        faults.is_empty(),
+        "{} faults, such as\n{}",
+        faults.len(),
+        faults[..faults.len().min(10)].join("\n")
+    );
+    eprintln!(
+        "{runs} runs with {power_cuts} power cuts enumerated in {:.0} s",
+        watch.elapsed().as_secs_f64()
+    );
+}
+
+#[test]
+fn every_planted_fault_is_noticed() {
+    let all = lapsed::planted::Fault::ALL;
+    let only = asked_for("LAPSED_TEST_FAULT").map(|place| place as usize);
+    let next = AtomicU64::new(0);
+    let noticed = Mutex::new(Vec::new());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed) as usize;
+                    let Some(fault) = all.get(place) else { return };
+                    if only.is_some_and(|only| only != place) {
+                        continue;
+                    }
+                    let found = plants::look_for(*fault);
+                    noticed.lock().unwrap().push((*fault, found));
+                }
+            });
+        }
+    });
+    let noticed = noticed.into_inner().unwrap();
+    for (fault, found) in &noticed {
+        match found {
+            Some(plants::Noticed { seed, how }) => {
+                let short: String = how.chars().take(120).collect();
+                let seed = seed.map_or("in the scope".to_owned(), |seed| format!("at seed {seed}"));
+                eprintln!("{fault:?} is noticed {seed}: {short}");
+            }
+            None => eprintln!("{fault:?} SURVIVES"),
+        }
+    }
+    let survivors: Vec<String> = noticed
+        .iter()
+        .filter(|(_, found)| found.is_none())
+        .map(|(fault, _)| format!("{fault:?}"))
+        .collect();
+    eprintln!(
+        "{} faults planted, {} noticed",
+        noticed.len(),
+        noticed.len() - survivors.len()
+    );
+    assert!(
+        survivors.is_empty(),
+        "nothing notices {}",
+        survivors.join(", ")
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    for seed in 0..5 {
+        assert_eq!(simulate(seed).trace, simulate(seed).trace, "seed {seed}");
+    }
+}

@@ -1,0 +1,46 @@
+//! A proof that nothing can fail is none: each planted fault must be noticed.
+
+use lapsed::planted::{Fault, plant};
+
+use crate::history::History;
+use crate::scope;
+
+/// Histories in which a fault must be noticed, at the latest.
+const MOST_SEEDS: u64 = 400;
+
+/// How a fault was noticed.
+#[derive(Debug)]
+pub struct Noticed {
+    pub seed: Option<u64>,
+    pub how: String,
+}
+
+/// Switches a fault on and looks for it: in the enumerated scope first, then in histories.
+pub fn look_for(fault: Fault) -> Option<Noticed> {
+    plant(Some(fault));
+    let noticed = look();
+    plant(None);
+    noticed
+}
+
+fn look() -> Option<Noticed> {
+    if let Some(how) = scope::first_fault() {
+        let seed = None;
+        return Some(Noticed { seed, how });
+    }
+    (0..MOST_SEEDS).find_map(|seed| {
+        // What goes wrong so badly that it panics is noticed as well.
+        let run = std::panic::catch_unwind(|| {
+            let mut history = History::begin(seed);
+            history.run();
+            let mut oracle = history.world.oracle.lock().unwrap();
+            std::mem::take(&mut oracle.faults)
+        });
+        let how = match run {
+            Ok(faults) => faults.into_iter().next()?,
+            Err(_) => "a panic".to_owned(),
+        };
+        let seed = Some(seed);
+        Some(Noticed { seed, how })
+    })
+}
