@@ -17,7 +17,8 @@ use reqwest::{Client, ClientBuilder, Method, Request, Response, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use super::{Admission, ConnectError, LookError, Meter, Setup, Way, words};
+use super::words::{self, Secrets};
+use super::{Admission, ConnectError, LookError, Meter, Setup, Way};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::RateLimit;
 use crate::model::act::Answer;
@@ -162,12 +163,19 @@ pub(super) struct Reply {
     pub server_date: Option<DateTime<Utc>>,
     /// What `Retry-After` asks for, where the status is one that may carry it.
     pub retry_after: Duration,
+    /// What was sent with the request and must not be shown where the answer repeats it.
+    pub secrets: Secrets,
 }
 
 impl Reply {
     /// Whether the answer was a redirect, which is not followed.
     pub(super) const fn redirects(&self) -> bool {
         self.status >= 300 && self.status < 400
+    }
+
+    /// The provider's own words, as far as they may be shown.
+    pub(super) fn words(&self) -> String {
+        words::of_body(&self.body, &self.secrets)
     }
 
     /// In words of ours, what came.
@@ -269,12 +277,13 @@ impl Line {
     async fn send(
         &self,
         request: Request,
+        secrets: Secrets,
         operation: &'static str,
         largest: Largest,
     ) -> Result<Reply, Lost> {
         let watch = Stopwatch::start();
         let began_at = self.clock.now();
-        let result = self.exchange(request, began_at, largest).await;
+        let result = self.exchange(request, secrets, began_at, largest).await;
         let outcome = match &result {
             Ok(reply) => class(reply.status),
             Err(lost) => lost.outcome(),
@@ -291,6 +300,7 @@ impl Line {
     async fn exchange(
         &self,
         request: Request,
+        secrets: Secrets,
         began_at: DateTime<Utc>,
         largest: Largest,
     ) -> Result<Reply, Lost> {
@@ -315,6 +325,7 @@ impl Line {
             began_at,
             server_date,
             retry_after,
+            secrets,
         })
     }
 }
@@ -420,8 +431,9 @@ impl ReadTransport {
         headers: HeaderMap,
     ) -> Result<Reply, LookError> {
         let mut request = Request::new(Method::GET, url);
+        let secrets = Secrets::of(&headers);
         *request.headers_mut() = headers;
-        self.send(request, operation, largest).await
+        self.send(request, secrets, operation, largest).await
     }
 
     /// Asks for a token, the one POST that a reader may send.
@@ -435,12 +447,17 @@ impl ReadTransport {
             reqwest::header::HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
         *request.body_mut() = Some(body.into());
-        self.send(request, "token", Largest::Page).await
+        let secrets = form
+            .iter()
+            .filter(|(name, _)| *name != "grant_type")
+            .fold(Secrets::default(), |secrets, (_, value)| secrets.and(value));
+        self.send(request, secrets, "token", Largest::Page).await
     }
 
     async fn send(
         &self,
         request: Request,
+        secrets: Secrets,
         operation: &'static str,
         largest: Largest,
     ) -> Result<Reply, LookError> {
@@ -452,7 +469,7 @@ impl ReadTransport {
         self.line.throttle.turn(&*self.line.meter).await?;
         let place = self.line.throttle.place().await;
         self.line.throttle.open()?;
-        let reply = self.line.send(request, operation, largest).await;
+        let reply = self.line.send(request, secrets, operation, largest).await;
         drop(place);
         let reply = reply.map_err(|lost| unavailable(lost.in_words()))?;
         self.compare_clocks(&reply);
@@ -535,8 +552,9 @@ impl WriteTransport {
         if !still_valid() {
             return Err(not_sent("its time to be sent had run out"));
         }
+        let secrets = Secrets::of(request.headers());
         self.line
-            .send(request, "cancel", Largest::Page)
+            .send(request, secrets, "cancel", Largest::Page)
             .await
             .map_err(|lost| match lost {
                 Lost::NoAnswer(NoAnswer::NotConnected) => not_sent(lost.in_words()),
@@ -557,11 +575,7 @@ pub(super) fn unavailable(why: impl Into<String>) -> LookError {
 pub(super) fn read_error(reply: &Reply) -> LookError {
     match reply.status {
         401 | 403 => LookError::Credentials {
-            why: format!(
-                "the provider answered {} ({})",
-                reply.status,
-                words::of_body(&reply.body)
-            ),
+            why: format!("the provider answered {} ({})", reply.status, reply.words()),
         },
         _ => unavailable(reply.in_words()),
     }
