@@ -401,12 +401,18 @@ pub fn parse(bytes: &[u8]) -> Result<Document, Vec<Fault>> {
         repeated: 0,
         kept: 0,
         faults: Vec::new(),
+        end: end_of(text),
     };
     let result = builder.run(text);
     if let Err(fault) = result {
         builder.faults.push(fault);
     }
     if !builder.faults.is_empty() {
+        let end = builder.end;
+        let beyond = |fault: &&mut Fault| fault.mark.line > end.line;
+        for fault in builder.faults.iter_mut().filter(beyond) {
+            fault.mark = end;
+        }
         return Err(builder.faults);
     }
     let root = builder.root.unwrap_or(Node {
@@ -421,6 +427,24 @@ pub fn parse(bytes: &[u8]) -> Result<Document, Vec<Fault>> {
         root,
         end_mark: ends_in_mark(text),
     })
+}
+
+/// Where a text ends, by its last line and the column after it.
+fn end_of(text: &str) -> Mark {
+    let bytes = text.as_bytes();
+    let ends_line = |at: &usize| match bytes[*at] {
+        b'\n' => true,
+        b'\r' => bytes.get(at + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    let number = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
+    let line = number((0..bytes.len()).filter(ends_line).count() + 1);
+    let from = text.rfind(['\n', '\r']).map_or(0, |at| at + 1);
+    Mark {
+        line,
+        column: number(text[from..].chars().count() + 1),
+        last_line: line,
+    }
 }
 
 fn fault_at(line: usize, column: usize, code: &'static str, message: String) -> Fault {
@@ -502,6 +526,8 @@ struct Builder {
     repeated: usize,
     kept: usize,
     faults: Vec<Fault>,
+    /// Where the text ends.
+    end: Mark,
 }
 
 /// A list or map whose end has not come.
@@ -539,7 +565,7 @@ impl Builder {
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
-        let mark = mark(span);
+        let mark = self.inside(mark(span));
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
@@ -595,6 +621,17 @@ impl Builder {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The parser counts the end of a text without a line end as a line more.
+    fn inside(&self, mark: Mark) -> Mark {
+        if mark.line > self.end.line {
+            return self.end;
+        }
+        Mark {
+            last_line: mark.last_line.min(self.end.line),
+            ..mark
+        }
     }
 
     fn no_tag(&mut self, mark: Mark, tagged: bool) {

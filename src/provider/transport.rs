@@ -163,7 +163,7 @@ pub(super) struct Reply {
     pub server_date: Option<DateTime<Utc>>,
     /// What `Retry-After` asks for, where the status is one that may carry it.
     pub retry_after: Duration,
-    /// What was sent with the request and must not be shown where the answer repeats it.
+    /// What the provider knows of us and must not be shown where the answer repeats it.
     pub secrets: Secrets,
 }
 
@@ -249,6 +249,7 @@ struct Line {
     clock: Arc<dyn Clock>,
     meter: Arc<dyn Meter>,
     throttle: Arc<Throttle>,
+    secrets: Mutex<Secrets>,
 }
 
 impl Line {
@@ -266,7 +267,15 @@ impl Line {
             clock: Arc::clone(&setup.clock),
             meter: Arc::clone(&setup.meter),
             throttle: Arc::clone(&setup.throttle),
+            secrets: Mutex::new(Secrets::of(setup.credentials.secrets())),
         })
+    }
+
+    /// What the provider knows of us once it has this request.
+    fn known_after(&self, request: &Request) -> Secrets {
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.learn(request.headers());
+        secrets.clone()
     }
 
     /// Whether a request stays with its provider: a secret goes nowhere else.
@@ -277,13 +286,12 @@ impl Line {
     async fn send(
         &self,
         request: Request,
-        secrets: Secrets,
         operation: &'static str,
         largest: Largest,
     ) -> Result<Reply, Lost> {
         let watch = Stopwatch::start();
         let began_at = self.clock.now();
-        let result = self.exchange(request, secrets, began_at, largest).await;
+        let result = self.exchange(request, began_at, largest).await;
         let outcome = match &result {
             Ok(reply) => class(reply.status),
             Err(lost) => lost.outcome(),
@@ -300,10 +308,10 @@ impl Line {
     async fn exchange(
         &self,
         request: Request,
-        secrets: Secrets,
         began_at: DateTime<Utc>,
         largest: Largest,
     ) -> Result<Reply, Lost> {
+        let secrets = self.known_after(&request);
         let mut response = self.wire.carry(request).await.map_err(Lost::NoAnswer)?;
         let status = response.status().as_u16();
         let server_date = header(response.headers(), DATE.as_str())
@@ -431,9 +439,8 @@ impl ReadTransport {
         headers: HeaderMap,
     ) -> Result<Reply, LookError> {
         let mut request = Request::new(Method::GET, url);
-        let secrets = Secrets::of(&headers);
         *request.headers_mut() = headers;
-        self.send(request, secrets, operation, largest).await
+        self.send(request, operation, largest).await
     }
 
     /// Asks for a token, the one POST that a reader may send.
@@ -447,17 +454,12 @@ impl ReadTransport {
             reqwest::header::HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
         *request.body_mut() = Some(body.into());
-        let secrets = form
-            .iter()
-            .filter(|(name, _)| *name != "grant_type")
-            .fold(Secrets::default(), |secrets, (_, value)| secrets.and(value));
-        self.send(request, secrets, "token", Largest::Page).await
+        self.send(request, "token", Largest::Page).await
     }
 
     async fn send(
         &self,
         request: Request,
-        secrets: Secrets,
         operation: &'static str,
         largest: Largest,
     ) -> Result<Reply, LookError> {
@@ -469,7 +471,7 @@ impl ReadTransport {
         self.line.throttle.turn(&*self.line.meter).await?;
         let place = self.line.throttle.place().await;
         self.line.throttle.open()?;
-        let reply = self.line.send(request, secrets, operation, largest).await;
+        let reply = self.line.send(request, operation, largest).await;
         drop(place);
         let reply = reply.map_err(|lost| unavailable(lost.in_words()))?;
         self.compare_clocks(&reply);
@@ -552,9 +554,8 @@ impl WriteTransport {
         if !still_valid() {
             return Err(not_sent("its time to be sent had run out"));
         }
-        let secrets = Secrets::of(request.headers());
         self.line
-            .send(request, secrets, "cancel", Largest::Page)
+            .send(request, "cancel", Largest::Page)
             .await
             .map_err(|lost| match lost {
                 Lost::NoAnswer(NoAnswer::NotConnected) => not_sent(lost.in_words()),

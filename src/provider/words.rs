@@ -26,40 +26,57 @@ const LONGEST_FACT: usize = 200;
 /// A word with so many letters and digits, and both of them, could be a key or a token.
 const LONG_KEY: usize = 20;
 
-/// What the provider was sent and must not give back into anything that is shown.
+/// What the provider knows of us and must not give back into anything that is shown.
 #[derive(Clone, Default)]
-pub(super) struct Secrets(Vec<SecretString>);
+pub(super) struct Secrets {
+    /// The credentials.
+    own: Vec<SecretString>,
+    /// Tokens that were sent, the newest last: one that was refused is a secret still.
+    tokens: Vec<SecretString>,
+}
+
+/// Tokens that are remembered.
+const MOST_TOKENS: usize = 8;
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secrets({})", self.0.len())
+        f.debug_struct("Secrets").finish_non_exhaustive()
     }
 }
 
 impl Secrets {
-    /// Those of a request: headers that are marked as sensitive, without the word before them
-    /// that names their kind.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let sensitive = headers.values().filter(|value| value.is_sensitive());
-        let texts = sensitive.filter_map(|value| value.to_str().ok());
-        let bare = |text: &str| {
-            let kinds = ["Bearer ", "Token "];
-            let kind = kinds.into_iter().find_map(|kind| text.strip_prefix(kind));
-            SecretString::from(kind.unwrap_or(text))
-        };
-        Self(texts.map(bare).collect())
+    /// The credentials.
+    pub(super) fn of(own: Vec<&SecretString>) -> Self {
+        Self {
+            own: own.into_iter().cloned().collect(),
+            tokens: Vec::new(),
+        }
     }
 
-    /// And this one, which the body has.
-    pub(super) fn and(mut self, secret: &str) -> Self {
-        self.0.push(secret.into());
-        self
+    /// And what a request says in headers that are marked as sensitive, without the word before
+    /// it that names its kind.
+    pub(super) fn learn(&mut self, headers: &HeaderMap) {
+        let sensitive = headers.values().filter(|value| value.is_sensitive());
+        for text in sensitive.filter_map(|value| value.to_str().ok()) {
+            let kinds = ["Bearer ", "Token "];
+            let kind = kinds.into_iter().find_map(|kind| text.strip_prefix(kind));
+            let secret = kind.unwrap_or(text);
+            let same = |it: &SecretString| it.expose_secret() == secret;
+            if self.own.iter().any(same) {
+                continue;
+            }
+            self.tokens.retain(|it| !same(it));
+            self.tokens.push(secret.into());
+            if self.tokens.len() > MOST_TOKENS {
+                self.tokens.remove(0);
+            }
+        }
     }
 
     /// A text without them. White space that is written otherwise changes nothing.
     fn taken_out(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for secret in &self.0 {
+        for secret in self.own.iter().chain(&self.tokens) {
             let words: Vec<&str> = secret.expose_secret().split_whitespace().collect();
             if !words.is_empty() {
                 text = text.replace(&words.join(" "), "[masked]");
@@ -242,7 +259,8 @@ mod tests {
 
     #[test]
     fn what_was_sent_does_not_come_back_however_it_is_spaced() {
-        let secrets = Secrets::default().and("client & id").and("plain-words");
+        let secrets = ["client & id", "plain-words"].map(SecretString::from);
+        let secrets = Secrets::of(secrets.iter().collect());
         assert_eq!(
             super::masked("no client  &\u{1}id with (plain-words)", &secrets),
             "no [masked] with ([masked])"
