@@ -525,7 +525,14 @@ fn assert_silent(text: &str, secrets: &[String]) {
 
 /// The account's own secrets, and the token that it was given last.
 fn secrets(account: Account, answers: &[Told]) -> Vec<String> {
-    let mut secrets: Vec<String> = SECRETS.map(str::to_owned).into();
+    let own = match account {
+        Account::KajabiToken => &SECRETS[..1],
+        Account::KajabiClient => &SECRETS[1..3],
+        Account::Revere => &SECRETS[3..4],
+        Account::LotusKey => &SECRETS[4..5],
+        Account::LotusToken => &SECRETS[5..],
+    };
+    let mut secrets: Vec<String> = own.iter().map(|it| (*it).to_owned()).collect();
     if account == Account::KajabiClient
         && let Some(Ok(says)) = answers.first()
         && says.status == 200
@@ -542,7 +549,10 @@ fn secrets(account: Account, answers: &[Told]) -> Vec<String> {
 /// Whether a body names the bench's subscription where its provider's documents have the id, by
 /// a way of its own.
 fn names(bench: &Bench, body: &[u8]) -> bool {
-    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+    // Half a surrogate pair in what an adapter passes over does not make it another answer.
+    let body = String::from_utf8_lossy(body);
+    let body = body.replace("\\ud", "\\u0").replace("\\uD", "\\u0");
+    let Ok(body) = serde_json::from_str::<Value>(&body) else {
         return false;
     };
     let is = |value: &Value| {
