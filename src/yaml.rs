@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 use serde_yaml::{Mapping, Value};
 
 /// What lies within each other, at most.
@@ -16,6 +17,17 @@ const DEEPEST: usize = 64;
 
 /// Values that aliases may repeat, at most: an alias bomb is refused long before it is large.
 const MOST_REPEATED: usize = 10_000;
+
+/// The longest text of one value, in bytes: nothing that a file holds is longer, a bundle of
+/// certificates least of all. Values are copied and quoted on the way, and aliases repeat them.
+const LONGEST_TEXT: usize = 64 << 10;
+
+/// What counts as one value when values are counted: a long text counts as several.
+const BYTES_OF_A_VALUE: usize = 64;
+
+/// Values that anchors may keep beside the ones in their place, at most. Each anchor keeps all
+/// that it stands on, so that anchors within each other keep it as often.
+const MOST_KEPT: usize = 1_000_000;
 
 /// Faults of one value that are told; the rest is told once these are mended.
 const MOST_FAULTS: usize = 50;
@@ -217,11 +229,7 @@ impl Node {
                 Ok(typed) => return Some(typed),
                 Err(error) => error,
             };
-            let path: Vec<String> = error
-                .path()
-                .iter()
-                .map(|segment| segment.to_string().trim_matches(['[', ']']).to_owned())
-                .collect();
+            let path: Vec<String> = error.path().iter().map(step).collect();
             let steps: Vec<&str> = path.iter().map(String::as_str).collect();
             faults.push(self.fault(&steps, &error.inner().to_string()));
             if !remove(&mut value, &steps) {
@@ -233,13 +241,16 @@ impl Node {
 
     /// A fault in words for people.
     fn fault(&self, path: &[&str], said: &str) -> Fault {
-        let unknown = said.strip_prefix("unknown field `").and_then(|rest| {
-            let (found, rest) = rest.split_once('`')?;
-            let allowed: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
-            Some((found, allowed))
-        });
-        if let Some((found, allowed)) = unknown {
-            let (holder, _) = path.split_at(path.len().saturating_sub(1));
+        // The path ends in the key itself, which may have any characters in it.
+        let unknown = said
+            .strip_prefix("unknown field `")
+            .zip(path.split_last())
+            .and_then(|(rest, (found, holder))| {
+                let rest = rest.strip_prefix(found)?.strip_prefix('`')?;
+                let allowed: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+                Some((*found, holder, allowed))
+            });
+        if let Some((found, holder, allowed)) = unknown {
             let mark = self.key_mark_at(holder, found);
             return Fault {
                 mark,
@@ -289,6 +300,16 @@ impl Node {
     }
 }
 
+/// One step of a path, as [`Node::mark_at`] takes it.
+fn step(segment: &Segment) -> String {
+    match segment {
+        Segment::Seq { index } => index.to_string(),
+        Segment::Map { key } => key.clone(),
+        Segment::Enum { variant } => variant.clone(),
+        Segment::Unknown => String::new(),
+    }
+}
+
 /// Takes what a path leads to out of a value.
 fn remove(value: &mut Value, path: &[&str]) -> bool {
     let Some((last, holder)) = path.split_last() else {
@@ -331,8 +352,14 @@ fn unknown_key(found: &str, allowed: &[&str]) -> String {
     }
 }
 
+/// A word that is longer is no misspelt one: comparing it would cost its length, over and over.
+const LONGEST_WORD: usize = 100;
+
 /// The word that a misspelt one most likely means.
 pub fn nearest<'w>(found: &str, allowed: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    if found.len() > LONGEST_WORD {
+        return None;
+    }
     let found = found.to_ascii_lowercase();
     allowed
         .into_iter()
@@ -372,13 +399,20 @@ pub fn parse(bytes: &[u8]) -> Result<Document, Vec<Fault>> {
         documents: 0,
         anchors: HashMap::new(),
         repeated: 0,
+        kept: 0,
         faults: Vec::new(),
+        end: end_of(text),
     };
     let result = builder.run(text);
     if let Err(fault) = result {
         builder.faults.push(fault);
     }
     if !builder.faults.is_empty() {
+        let end = builder.end;
+        let beyond = |fault: &&mut Fault| fault.mark.line > end.line;
+        for fault in builder.faults.iter_mut().filter(beyond) {
+            fault.mark = end;
+        }
         return Err(builder.faults);
     }
     let root = builder.root.unwrap_or(Node {
@@ -393,6 +427,24 @@ pub fn parse(bytes: &[u8]) -> Result<Document, Vec<Fault>> {
         root,
         end_mark: ends_in_mark(text),
     })
+}
+
+/// Where a text ends, by its last line and the column after it.
+fn end_of(text: &str) -> Mark {
+    let bytes = text.as_bytes();
+    let ends_line = |at: &usize| match bytes[*at] {
+        b'\n' => true,
+        b'\r' => bytes.get(at + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    let number = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
+    let line = number((0..bytes.len()).filter(ends_line).count() + 1);
+    let from = text.rfind(['\n', '\r']).map_or(0, |at| at + 1);
+    Mark {
+        line,
+        column: number(text[from..].chars().count() + 1),
+        last_line: line,
+    }
 }
 
 fn fault_at(line: usize, column: usize, code: &'static str, message: String) -> Fault {
@@ -472,7 +524,10 @@ struct Builder {
     documents: usize,
     anchors: HashMap<usize, Node>,
     repeated: usize,
+    kept: usize,
     faults: Vec<Fault>,
+    /// Where the text ends.
+    end: Mark,
 }
 
 /// A list or map whose end has not come.
@@ -510,7 +565,7 @@ impl Builder {
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
-        let mark = mark(span);
+        let mark = self.inside(mark(span));
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
@@ -523,8 +578,13 @@ impl Builder {
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
-                if tag.is_some() {
-                    self.faults.push(fault(mark, "tag", "tags such as `!!str` are not allowed; every value is kept as it is written"));
+                self.no_tag(mark, tag.is_some());
+                if text.len() > LONGEST_TEXT {
+                    return Err(fault(
+                        mark,
+                        "too_long",
+                        &format!("the text has more than {LONGEST_TEXT} bytes"),
+                    ));
                 }
                 let plain = style == ScalarStyle::Plain;
                 let empty = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
@@ -535,16 +595,19 @@ impl Builder {
                 };
                 self.close(Node { mark, kind }, anchor)?;
             }
-            Event::SequenceStart(anchor, _) => self.open(mark, anchor, Holder::List(Vec::new()))?,
-            Event::MappingStart(anchor, _) => self.open(
-                mark,
-                anchor,
-                Holder::Map {
+            Event::SequenceStart(anchor, tag) => {
+                self.no_tag(mark, tag.is_some());
+                self.open(mark, anchor, Holder::List(Vec::new()))?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.no_tag(mark, tag.is_some());
+                let holder = Holder::Map {
                     entries: Vec::new(),
                     known: HashMap::new(),
                     key: None,
-                },
-            )?,
+                };
+                self.open(mark, anchor, holder)?;
+            }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(open) = self.stack.pop() else {
                     return Ok(());
@@ -558,6 +621,27 @@ impl Builder {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The parser counts the end of a text without a line end as a line more.
+    fn inside(&self, mark: Mark) -> Mark {
+        if mark.line > self.end.line {
+            return self.end;
+        }
+        Mark {
+            last_line: mark.last_line.min(self.end.line),
+            ..mark
+        }
+    }
+
+    fn no_tag(&mut self, mark: Mark, tagged: bool) {
+        if tagged {
+            self.faults.push(fault(
+                mark,
+                "tag",
+                "tags such as `!!str` are not allowed; every value is kept as it is written",
+            ));
+        }
     }
 
     fn open(&mut self, mark: Mark, anchor: usize, holder: Holder) -> Result<(), Fault> {
@@ -616,7 +700,18 @@ impl Builder {
     /// Puts a whole value where it belongs.
     fn close(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
         if anchor > 0 {
-            if size(&node) > MOST_REPEATED {
+            let size = size(&node);
+            self.kept += size;
+            if self.kept > MOST_KEPT {
+                return Err(fault(
+                    node.mark,
+                    "alias_bomb",
+                    &format!(
+                        "anchors on more than {MOST_KEPT} values; write out what they repeat, or use `defaults` and policies"
+                    ),
+                ));
+            }
+            if size > MOST_REPEATED {
                 return Err(fault(
                     node.mark,
                     "alias_bomb",
@@ -686,11 +781,17 @@ impl Open {
     }
 }
 
+/// How many values it is, a long text as several.
 fn size(node: &Node) -> usize {
+    let of_text = |text: &str| 1 + text.len() / BYTES_OF_A_VALUE;
     match &node.kind {
-        Kind::Text(_) | Kind::Empty => 1,
+        Kind::Empty => 1,
+        Kind::Text(text) => of_text(text),
         Kind::List(values) => 1 + values.iter().map(size).sum::<usize>(),
-        Kind::Map(entries) => 1 + entries.iter().map(|it| 1 + size(&it.value)).sum::<usize>(),
+        Kind::Map(entries) => {
+            let of_entry = |it: &Entry| of_text(&it.key) + size(&it.value);
+            1 + entries.iter().map(of_entry).sum::<usize>()
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod cli;
 mod crash;
 mod daemon;
 mod file;
+mod hostile;
 mod http;
 mod ledger;
 mod pass;

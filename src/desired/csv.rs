@@ -36,6 +36,9 @@ const LABEL: &str = "labels.NAME";
 /// The longest cell: nothing that an item holds is longer.
 const LONGEST_CELL: usize = 4_096;
 
+/// Columns, at most: all that there are, and as many labels as an item can have.
+const MOST_COLUMNS: usize = COLUMNS.len() + 100;
+
 /// What is said of a last line that does not end.
 const CUT: &str =
     "the last line does not end, so that the file may have been cut short; end it with a line end";
@@ -233,6 +236,16 @@ fn quoted_well(raw: &str) -> bool {
 }
 
 fn header_faults(header: &[Cell]) -> Vec<Fault> {
+    if let Some(first) = header.get(MOST_COLUMNS) {
+        return vec![Fault {
+            mark: first.mark,
+            code: "too_many_columns",
+            message: format!(
+                "the header names {} columns; allowed: at most {MOST_COLUMNS}",
+                header.len()
+            ),
+        }];
+    }
     let mut faults = Vec::new();
     for (index, cell) in header.iter().enumerate() {
         let name = cell.text.as_str();

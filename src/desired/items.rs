@@ -25,6 +25,12 @@ const MOST_WARNINGS: usize = 20;
 /// The longest value of a label or an expectation.
 const LONGEST_VALUE: usize = 200;
 
+/// The longest `requested`.
+const LONGEST_REQUESTED: usize = 1_000;
+
+/// Labels or expectations of one item, at most.
+const MOST_VALUES: usize = 100;
+
 /// An included file that could be read.
 pub(super) struct IncludedFile<'f> {
     name: &'f str,
@@ -198,6 +204,11 @@ impl<'s> Items<'s> {
             let known = known_provider(provider, &self.settings.declared);
             teller.take(at.mark("provider"), "unknown_provider", "provider", known);
         }
+        for (key, given) in [("labels", &raw.labels), ("expect", &raw.expect)] {
+            if let Some(given) = given.as_ref().filter(|it| it.len() > MOST_VALUES) {
+                teller.problem(at.mark(key), "value", too_many(key, given.len()));
+            }
+        }
         let zone = self.settings.zone;
         Defaults {
             raw,
@@ -227,7 +238,7 @@ impl<'s> Items<'s> {
             teller.problem(node.mark, "wrong_type", what);
             return None;
         }
-        let before = teller.told.problems.len();
+        let before = teller.told.found();
         let mut faults = Vec::new();
         node.empties(&mut faults);
         let raw: Option<raw::Item> = node.read(&mut faults);
@@ -247,7 +258,7 @@ impl<'s> Items<'s> {
         };
         let terms = item.resolve(key.as_ref(), teller);
         let (key, terms) = key.zip(terms)?;
-        if teller.told.problems.len() > before {
+        if teller.told.found() > before {
             return None;
         }
         self.warn(&key, &terms, provider, node.mark, teller);
@@ -408,6 +419,7 @@ impl Item<'_> {
         let period_ends = self.period_ends(teller);
         let reason = self.first(&policies, |terms| terms.reason.clone());
         self.check_reason(reason.as_ref(), teller);
+        let requested = self.requested(teller);
         let Some(when) = when else {
             if self.own_when_is_missing() {
                 teller.problem(self.at.here(), "missing", "nothing says when it shall end; give the item `when`, or a policy that sets it (there is no default)");
@@ -430,11 +442,7 @@ impl Item<'_> {
             invoicing_behavior: None,
             expect,
             labels,
-            requested: self
-                .raw
-                .requested
-                .clone()
-                .or_else(|| self.defaults.raw.requested.clone()),
+            requested,
             unused: Vec::new(),
         };
         self.behaviors(&mut terms, &policies, teller);
@@ -586,6 +594,9 @@ impl Item<'_> {
     fn expect(&self, teller: &mut Teller<'_>) -> BTreeMap<ExpectField, String> {
         let given = merged(&self.raw.expect, &self.defaults.raw.expect);
         self.check_values(&given, "expect", teller);
+        if given.len() > MOST_VALUES {
+            return BTreeMap::new();
+        }
         let kind = self.provider.kind();
         let told = kind.capabilities().expects;
         given
@@ -623,7 +634,28 @@ impl Item<'_> {
         }
     }
 
+    /// Free words of a line or more, which are shown and sent nowhere.
+    fn requested(&self, teller: &mut Teller<'_>) -> Option<String> {
+        let own = self.raw.requested.as_ref();
+        let given = own.or(self.defaults.raw.requested.as_ref())?;
+        let lines = given.replace("\r\n", "\n");
+        let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+        let fits = given.chars().count() <= LONGEST_REQUESTED && !lines.contains(obeyed);
+        if !fits {
+            let mark = match own {
+                Some(_) => self.at.mark("requested"),
+                None => self.defaults.mark,
+            };
+            teller.problem(mark, "value", format!("`requested` has at most {LONGEST_REQUESTED} characters, and no control characters but line ends and tabs"));
+        }
+        fits.then(|| given.clone())
+    }
+
     fn check_values(&self, values: &BTreeMap<String, String>, key: &str, teller: &mut Teller<'_>) {
+        if values.len() > MOST_VALUES {
+            teller.problem(self.at.mark(key), "value", too_many(key, values.len()));
+            return;
+        }
         for (name, value) in values {
             let fits = value.chars().count() <= LONGEST_VALUE
                 && !value.chars().chain(name.chars()).any(char::is_control)
@@ -649,12 +681,18 @@ fn set_of(raw: &raw::Item) -> raw::Set {
     }
 }
 
-/// An item's own entries over its file's.
+fn too_many(key: &str, count: usize) -> String {
+    format!("`{key}` has {count} entries; allowed: at most {MOST_VALUES}")
+}
+
+/// An item's own entries over its file's; too many of a file are told there, and not copied into
+/// each of its items.
 fn merged(
     own: &Option<BTreeMap<String, String>>,
     defaults: &Option<BTreeMap<String, String>>,
 ) -> BTreeMap<String, String> {
-    let mut all = defaults.clone().unwrap_or_default();
+    let defaults = defaults.as_ref().filter(|it| it.len() <= MOST_VALUES);
+    let mut all = defaults.cloned().unwrap_or_default();
     all.extend(own.clone().unwrap_or_default());
     all
 }

@@ -3,7 +3,7 @@
 //! Reading is a function of the files' bytes. It does no I/O, never stops at the first
 //! problem, and gives either a whole [`Manifest`] or every [`Problem`] with its place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
@@ -89,7 +89,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// `file:line:column: message`.
+    /// `file:line:column: message`, in one line without a character that a terminal obeys.
     pub fn line(&self) -> String {
         let Self {
             file,
@@ -98,18 +98,23 @@ impl Problem {
             message,
             ..
         } = self;
+        let file = words::plain(file);
         format!("{file}:{line}:{column}: {message}")
     }
 }
 
+/// Include patterns, at most: each is looked for on the disk.
+const MOST_PATTERNS: usize = 1_000;
+
 /// The include patterns of a main file, without judging the rest of it; none where it cannot
-/// be read at all.
+/// be read at all, and none of more than there may be, which [`read`] refuses.
 pub fn includes(main: &[u8]) -> Vec<String> {
     let Ok(document) = yaml::parse(main) else {
         return Vec::new();
     };
     let patterns = document.root.get("include").map(Node::values);
     patterns
+        .filter(|patterns| patterns.len() <= MOST_PATTERNS)
         .unwrap_or_default()
         .iter()
         .filter_map(|pattern| pattern.text().map(str::to_owned))
@@ -193,10 +198,18 @@ pub const fn starter() -> &'static str {
     include_str!("starter.yaml")
 }
 
+/// Problems that are told one by one; of the rest, how many there are. Who mends these sees the
+/// next ones.
+const MOST_PROBLEMS: usize = 1_000;
+
 /// Problems and warnings, as they are found.
 #[derive(Debug, Default)]
 struct Told {
     problems: Vec<Problem>,
+    /// The first one that is not told.
+    more_at: Option<Problem>,
+    /// How many are not told.
+    more: usize,
     warnings: Vec<Problem>,
 }
 
@@ -205,18 +218,43 @@ impl Told {
         Teller { told: self, file }
     }
 
+    /// How many problems were found.
+    fn found(&self) -> usize {
+        self.problems.len() + self.more
+    }
+
+    fn problem(&mut self, problem: Problem) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(problem);
+            return;
+        }
+        self.more += 1;
+        self.more_at.get_or_insert(problem);
+    }
+
     /// In the order of the files and lines.
     fn sorted(mut self) -> Vec<Problem> {
-        let mut order: Vec<String> = Vec::new();
+        let mut order: HashMap<String, usize> = HashMap::new();
         for problem in &self.problems {
-            if !order.contains(&problem.file) {
-                order.push(problem.file.clone());
-            }
+            let next = order.len();
+            order.entry(problem.file.clone()).or_insert(next);
         }
-        let rank = |file: &str| order.iter().position(|it| it == file);
-        self.problems
-            .sort_by_key(|problem| (rank(&problem.file), problem.line, problem.column));
+        self.problems.sort_by_key(|problem| {
+            (
+                order.get(&problem.file).copied(),
+                problem.line,
+                problem.column,
+            )
+        });
         self.problems.dedup();
+        self.problems.extend(self.more_at.map(|first| Problem {
+            code: "more_problems",
+            message: format!(
+                "and {} more problems, of which this is the place of the first; mend those above, and the next ones are told",
+                self.more
+            ),
+            ..first
+        }));
         self.problems
     }
 }
@@ -230,7 +268,7 @@ struct Teller<'t> {
 impl Teller<'_> {
     fn problem(&mut self, mark: Mark, code: &'static str, message: impl Into<String>) {
         let problem = self.made(mark, code, message.into());
-        self.told.problems.push(problem);
+        self.told.problem(problem);
     }
 
     fn warning(&mut self, mark: Mark, code: &'static str, message: impl Into<String>) {
@@ -250,7 +288,7 @@ impl Teller<'_> {
             line: mark.line,
             column: mark.column,
             code,
-            message,
+            message: words::plain(&message),
         }
     }
 

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use globset::{Glob, GlobMatcher};
+use globset::GlobMatcher;
 
 use super::Teller;
 use super::providers::KINDS;
 use super::raw;
 use super::settings::{At, Declared};
 use super::times;
-use super::words::word;
+use super::words::{pattern, word};
 use crate::config::Match;
 use crate::model::provider::ProviderKind;
 use crate::model::terms::{
@@ -228,12 +228,7 @@ pub(super) fn matcher(
         }
         texts
             .iter()
-            .filter_map(|text| {
-                let parsed = Glob::new(text).map(|glob| glob.compile_matcher());
-                let parsed =
-                    parsed.map_err(|error| format!("{text:?} is no pattern: {}", error.kind()));
-                teller.take(at.mark(key), "pattern", key, parsed)
-            })
+            .filter_map(|text| teller.take(at.mark(key), "pattern", key, pattern(text)))
             .collect()
     };
     let provider = raw

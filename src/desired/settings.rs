@@ -1,6 +1,6 @@
 //! The main file's settings: everything but the items.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,14 +10,17 @@ use super::policies::{self, Policy};
 use super::providers;
 use super::raw;
 use super::times;
-use super::words::{not_allowed, word};
-use super::{Input, Teller};
+use super::words::{self, not_allowed, word};
+use super::{Input, MOST_PATTERNS, Teller};
 use crate::config::{
     Approval, Config, Freeze, FreezeSpan, LedgerLocation, Limits, Mode, ProviderConfig,
     ProviderLimits, Reconcile, SecretRef, Share,
 };
 use crate::schedule::Schedule;
 use crate::yaml::{Kind, Mark, Node, nearest};
+
+/// Providers, at most: each has a worker, a connection and metrics of its own.
+const MOST_PROVIDERS: usize = 1_000;
 
 const DEFAULT_SCHEDULE: &str = "*/5 * * * *";
 const DEFAULT_MAX_ITEMS: u64 = 2_000_000;
@@ -99,6 +102,15 @@ pub(super) fn read(root: &Node, input: &Input<'_>, teller: &mut Teller<'_>) -> O
     teller.faults(faults);
     let raw = raw?;
     let at = At::root(root);
+    let providers = raw.providers.as_ref().map_or(0, BTreeMap::len);
+    if providers > MOST_PROVIDERS {
+        teller.problem(
+            at.mark("providers"),
+            "too_many_providers",
+            format!("{providers} providers; allowed: at most {MOST_PROVIDERS}"),
+        );
+        return None;
+    }
     version(&raw, &at, teller);
     let (reconcile, zone) = reconcile(
         raw.reconcile.unwrap_or_default(),
@@ -586,6 +598,15 @@ fn approvals(raw: Vec<raw::Approval>, at: &At<'_>, teller: &mut Teller<'_>) -> V
 
 fn includes(patterns: &[String], at: &At<'_>, input: &Input<'_>, teller: &mut Teller<'_>) {
     let list = at.inside("include");
+    if patterns.len() > MOST_PATTERNS {
+        let message = format!(
+            "`include` has {} patterns; allowed: at most {MOST_PATTERNS} (one such as `cancellations/**/*.yaml` takes in a whole folder)",
+            patterns.len()
+        );
+        teller.problem(list.here(), "too_many_patterns", message);
+        return;
+    }
+    let unmatched: HashSet<&String> = input.unmatched.iter().collect();
     for (index, pattern) in patterns.iter().enumerate() {
         let mark = list.mark(&index.to_string());
         let leaves = pattern.starts_with('/') || pattern.split('/').any(|part| part == "..");
@@ -595,13 +616,9 @@ fn includes(patterns: &[String], at: &At<'_>, input: &Input<'_>, teller: &mut Te
                 "include_outside",
                 format!("{pattern:?} leaves this file's folder; only files below it are included"),
             );
-        } else if let Err(error) = globset::Glob::new(pattern) {
-            teller.problem(
-                mark,
-                "include_pattern",
-                format!("{pattern:?} is no pattern: {}", error.kind()),
-            );
-        } else if input.unmatched.contains(pattern) {
+        } else if let Err(why) = words::pattern(pattern) {
+            teller.problem(mark, "include_pattern", why);
+        } else if unmatched.contains(pattern) {
             teller.warning(
                 mark,
                 "include_empty",

@@ -14,3 +14,4 @@ pub mod provider;
 pub mod request;
 pub mod standing;
 pub mod terms;
+pub mod text;

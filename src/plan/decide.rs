@@ -360,6 +360,15 @@ fn hold(reason: HoldReason, detail: &str) -> Decision {
     Decision::Hold(BTreeMap::from([(reason, detail.to_owned())]))
 }
 
+/// What a provider names, unless it could be a person's address.
+fn shown(there: &str) -> &str {
+    if there.contains('@') {
+        "[masked]"
+    } else {
+        there
+    }
+}
+
 /// Expectations that the subscription does not meet, and those that are missing.
 fn unmet(
     request: &Request,
@@ -372,7 +381,10 @@ fn unmet(
         .iter()
         .filter(|(field, value)| found.facts.get(field) != Some(value))
         .map(|(field, value)| {
-            let there = found.facts.get(field).map_or("nothing", String::as_str);
+            let there = found
+                .facts
+                .get(field)
+                .map_or("nothing", |there| shown(there));
             format!("{} is {there}, not {value}", field.as_str())
         })
         .collect();

@@ -79,16 +79,9 @@ struct Linked {
 #[derive(Deserialize)]
 struct Purchase {
     /// Must be there, if only as null: an answer without it says nothing.
-    #[serde(deserialize_with = "present")]
+    #[serde(deserialize_with = "words::instant_or_null")]
     deactivated_at: Option<DateTime<Utc>>,
     payment_type: Option<String>,
-}
-
-/// A field that may be null but not missing.
-fn present<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<DateTime<Utc>>, D::Error> {
-    Option::deserialize(deserializer)
 }
 
 /// Booleans of an offer (`GET /v1/offers/{id}`).
@@ -190,8 +183,9 @@ impl Kajabi {
             None => self.billing(payment_type, offer.as_deref(), offers).await?,
         };
         let mut facts = BTreeMap::new();
-        facts.extend(customer.map(|id| (ExpectField::Customer, id)));
-        facts.extend(offer.map(|id| (ExpectField::Offer, id)));
+        let fact = |id: Option<String>| id.and_then(words::fact);
+        facts.extend(fact(customer).map(|id| (ExpectField::Customer, id)));
+        facts.extend(fact(offer).map(|id| (ExpectField::Offer, id)));
         Ok(Subscription {
             life: match attributes.deactivated_at {
                 Some(at) => Life::Ended { at: Some(at) },
@@ -296,7 +290,8 @@ impl Kajabi {
         }
         let me: Document<Nothing> = serde_json::from_slice(&reply.body)
             .map_err(|_| unavailable("the answer to `GET /v1/me` cannot be read"))?;
-        Ok(me.data.id)
+        words::fact(me.data.id)
+            .ok_or_else(|| unavailable("the answer to `GET /v1/me` names no account"))
     }
 }
 
@@ -397,7 +392,7 @@ impl Adapter for Kajabi {
             }
             400 | 404 | 422 => Answer::Refused {
                 status: reply.status,
-                words: words::of_body(&reply.body),
+                words: reply.words(),
             },
             _ => Answer::Unclear {
                 why: reply.in_words(),

@@ -15,6 +15,7 @@ use serde::de::IgnoredAny;
 
 use super::list::{Cursor, ListPage, Listed, Scope};
 use super::transport::{Largest, ReadTransport, Reply, below, read_error, unavailable};
+use super::words::Secrets;
 use super::{Adapter, ConnectError, Credentials, LookError, Order, Reader, Setup, words};
 use crate::config::Auth;
 use crate::model::act::{Action, Answer};
@@ -45,7 +46,9 @@ enum Header {
 #[derive(Deserialize)]
 struct Record {
     subscription_id: String,
+    #[serde(deserialize_with = "words::instant")]
     start_date: DateTime<Utc>,
+    #[serde(deserialize_with = "words::instant")]
     end_date: DateTime<Utc>,
     auto_renew: bool,
     customer: Customer,
@@ -302,7 +305,8 @@ impl Lotus {
         }
         let ping: Ping = serde_json::from_slice(&reply.body)
             .map_err(|_| unavailable("the answer to `GET /api/ping/` cannot be read"))?;
-        Ok(ping.organization_id)
+        words::fact(ping.organization_id)
+            .ok_or_else(|| unavailable("the answer to `GET /api/ping/` names no organization"))
     }
 }
 
@@ -326,9 +330,10 @@ impl ListPage {
 impl Record {
     /// What it says of itself, by the provider's clock.
     fn subscription(&self, now: DateTime<Utc>) -> Subscription {
-        let plan = self.billing_plan.plan_id.clone();
-        let mut facts =
-            BTreeMap::from([(ExpectField::Customer, self.customer.customer_id.clone())]);
+        let customer = words::fact(self.customer.customer_id.clone());
+        let plan = self.billing_plan.plan_id.clone().and_then(words::fact);
+        let mut facts = BTreeMap::new();
+        facts.extend(customer.map(|id| (ExpectField::Customer, id)));
         facts.extend(plan.map(|id| (ExpectField::Plan, id)));
         Subscription {
             life: life(self, false, now),
@@ -409,7 +414,7 @@ fn successor(record: &Record, all: &[Record], now: DateTime<Utc>) -> Option<Succ
         .min_by_key(|other| other.start_date)
         .map(|other| Successor {
             id: hex_of(&other.subscription_id).map_or_else(
-                || words::masked(&other.subscription_id),
+                || words::masked(&other.subscription_id, &Secrets::default()),
                 |id| id.to_string(),
             ),
             starts_at: other.start_date,
@@ -511,7 +516,7 @@ impl Adapter for Lotus {
             }
             400 | 404 | 405 | 415 => Answer::Refused {
                 status: reply.status,
-                words: words::of_body(&reply.body),
+                words: reply.words(),
             },
             _ => Answer::Unclear {
                 why: reply.in_words(),

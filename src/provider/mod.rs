@@ -139,6 +139,22 @@ pub enum Credentials {
     LotusToken(SecretString),
 }
 
+impl Credentials {
+    /// Each of them.
+    fn secrets(&self) -> Vec<&SecretString> {
+        match self {
+            Self::KajabiClient {
+                client_id,
+                client_secret,
+            } => vec![client_id, client_secret],
+            Self::KajabiToken(secret)
+            | Self::RevereKey(secret)
+            | Self::LotusKey(secret)
+            | Self::LotusToken(secret) => vec![secret],
+        }
+    }
+}
+
 /// Told of every request; the metrics listen.
 pub trait Meter: Send + Sync {
     /// A request ended. `operation` is `token`, `account`, `look`, `list` or `cancel`;

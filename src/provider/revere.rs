@@ -12,9 +12,11 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::list::{Cursor, ListPage, Listed, Scope};
 use super::transport::{ReadTransport, Reply, below, read_error, unavailable};
+use super::words::Secrets;
 use super::{Adapter, ConnectError, Credentials, LookError, Order, Reader, Setup, words};
 use crate::config::Auth;
 use crate::model::act::{Action, Answer};
@@ -41,9 +43,12 @@ pub(super) struct Revere {
 struct Record {
     id: String,
     status: Option<String>,
+    #[serde(default, deserialize_with = "words::instant_or_null")]
     next_bill_date: Option<DateTime<Utc>>,
     plan_id: Option<String>,
     gateway_customer_id: Option<String>,
+    /// No field of a record: what has it is an envelope.
+    data: Option<IgnoredAny>,
 }
 
 /// A list gives `{"data": {"items": […]}}`, without a total and without a link to the next.
@@ -71,7 +76,8 @@ impl Envelope {
     fn open(body: &[u8]) -> Option<Record> {
         match serde_json::from_slice(body).ok()? {
             Self::Data { data } => Some(data),
-            Self::Bare(record) => Some(record),
+            // An envelope that cannot be read is not read past.
+            Self::Bare(record) => record.data.is_none().then_some(record),
         }
     }
 }
@@ -141,7 +147,7 @@ impl Revere {
         if planted!(OtherObjectTaken, false, other) {
             return Err(unavailable("the provider answered with another object"));
         }
-        match record.subscription() {
+        match record.subscription(&reply.secrets) {
             Some(subscription) => Ok(look(Observed::Found(subscription))),
             None => Err(unavailable("the subscription has no status")),
         }
@@ -167,7 +173,7 @@ impl Revere {
         let mut page = ListPage::of(&items);
         page.next = (!items.is_empty()).then_some(Cursor::Offset(offset + items.len() as u64));
         for item in items {
-            match listed(item) {
+            match listed(item, &reply.secrets) {
                 Some(listed) => page.entries.push(listed),
                 None => page.unreadable += 1,
             }
@@ -178,16 +184,15 @@ impl Revere {
 
 impl Record {
     /// What it says; none where it has no status.
-    fn subscription(self) -> Option<Subscription> {
+    fn subscription(self, secrets: &Secrets) -> Option<Subscription> {
         let status = self.status?;
         let mut facts = BTreeMap::new();
-        facts.extend(
-            self.gateway_customer_id
-                .map(|id| (ExpectField::Customer, id)),
-        );
-        facts.extend(self.plan_id.map(|id| (ExpectField::Plan, id)));
+        let customer = self.gateway_customer_id.and_then(words::fact);
+        let plan = self.plan_id.and_then(words::fact);
+        facts.extend(customer.map(|id| (ExpectField::Customer, id)));
+        facts.extend(plan.map(|id| (ExpectField::Plan, id)));
         Some(Subscription {
-            life: life(&status),
+            life: life(&status, secrets),
             billing: Billing::Recurring,
             facts,
             // Filled in after a cancel too: it does not mean that it will be billed.
@@ -198,22 +203,22 @@ impl Record {
 }
 
 /// An item of a list, where it says what it is and has an id that an item of a file can have.
-fn listed(item: serde_json::Value) -> Option<Listed> {
+fn listed(item: serde_json::Value, secrets: &Secrets) -> Option<Listed> {
     let record: Record = serde_json::from_value(item).ok()?;
     let id = SubscriptionId::parse(ProviderKind::Revere, &record.id).ok()?;
-    let subscription = record.subscription()?;
+    let subscription = record.subscription(secrets)?;
     Some(Listed { id, subscription })
 }
 
 /// `active` and `canceled` stand in the samples, `failed` (retries spent) on the plans' page;
 /// nothing lists them all, so that anything else is unclear.
-fn life(status: &str) -> Life {
+fn life(status: &str, secrets: &Secrets) -> Life {
     match status.to_ascii_lowercase().as_str() {
         "active" => Life::Active,
         "canceled" | "cancelled" => Life::Ended { at: None },
         "failed" => Life::Lapsing,
         _ => Life::Unclear {
-            status: words::masked(status),
+            status: words::masked(status, secrets),
         },
     }
 }
@@ -283,7 +288,7 @@ impl Adapter for Revere {
             }
             400 | 404 | 405 => Answer::Refused {
                 status: reply.status,
-                words: words::of_body(&reply.body),
+                words: reply.words(),
             },
             _ => Answer::Unclear {
                 why: reply.in_words(),

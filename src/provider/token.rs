@@ -11,8 +11,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
+use super::LookError;
 use super::transport::{ReadTransport, below, unavailable};
-use super::{LookError, words};
 
 /// No token is used for longer, whatever its answer says.
 const LONGEST_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
@@ -134,7 +134,7 @@ async fn ask(
             why: format!(
                 "the token request was answered {} ({})",
                 reply.status,
-                words::of_body(&reply.body)
+                reply.words()
             ),
         }),
         _ => Err(unavailable(format!(

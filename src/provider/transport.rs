@@ -17,7 +17,8 @@ use reqwest::{Client, ClientBuilder, Method, Request, Response, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use super::{Admission, ConnectError, LookError, Meter, Setup, Way, words};
+use super::words::{self, Secrets};
+use super::{Admission, ConnectError, LookError, Meter, Setup, Way};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::RateLimit;
 use crate::model::act::Answer;
@@ -163,12 +164,19 @@ pub(super) struct Reply {
     pub server_date: Option<DateTime<Utc>>,
     /// What `Retry-After` asks for, where the status is one that may carry it.
     pub retry_after: Duration,
+    /// What the provider knows of us and must not be shown where the answer repeats it.
+    pub secrets: Secrets,
 }
 
 impl Reply {
     /// Whether the answer was a redirect, which is not followed.
     pub(super) const fn redirects(&self) -> bool {
         self.status >= 300 && self.status < 400
+    }
+
+    /// The provider's own words, as far as they may be shown.
+    pub(super) fn words(&self) -> String {
+        words::of_body(&self.body, &self.secrets)
     }
 
     /// In words of ours, what came.
@@ -242,6 +250,7 @@ struct Line {
     clock: Arc<dyn Clock>,
     meter: Arc<dyn Meter>,
     throttle: Arc<Throttle>,
+    secrets: Mutex<Secrets>,
 }
 
 impl Line {
@@ -259,7 +268,15 @@ impl Line {
             clock: Arc::clone(&setup.clock),
             meter: Arc::clone(&setup.meter),
             throttle: Arc::clone(&setup.throttle),
+            secrets: Mutex::new(Secrets::of(setup.credentials.secrets())),
         })
+    }
+
+    /// What the provider knows of us once it has this request.
+    fn known_after(&self, request: &Request) -> Secrets {
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.learn(request.headers());
+        secrets.clone()
     }
 
     /// Whether a request stays with its provider: a secret goes nowhere else.
@@ -295,6 +312,7 @@ impl Line {
         began_at: DateTime<Utc>,
         largest: Largest,
     ) -> Result<Reply, Lost> {
+        let secrets = self.known_after(&request);
         let mut response = self.wire.carry(request).await.map_err(Lost::NoAnswer)?;
         let status = response.status().as_u16();
         let server_date = header(response.headers(), DATE.as_str())
@@ -317,6 +335,7 @@ impl Line {
             began_at,
             server_date,
             retry_after,
+            secrets,
         })
     }
 }
@@ -559,11 +578,7 @@ pub(super) fn unavailable(why: impl Into<String>) -> LookError {
 pub(super) fn read_error(reply: &Reply) -> LookError {
     match reply.status {
         401 | 403 => LookError::Credentials {
-            why: format!(
-                "the provider answered {} ({})",
-                reply.status,
-                words::of_body(&reply.body)
-            ),
+            why: format!("the provider answered {} ({})", reply.status, reply.words()),
         },
         _ => unavailable(reply.in_words()),
     }

@@ -1,11 +1,18 @@
 //! A provider's own words, as far as they may be shown: short, and without what could be a
 //! person's.
 
-use crate::planted::planted;
+use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
+use reqwest::header::HeaderMap;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+use crate::model::text::is_unseen;
+use crate::planted::planted;
 
 /// At most so many characters of a provider's words are kept.
 const LONGEST: usize = 200;
@@ -13,19 +20,112 @@ const LONGEST: usize = 200;
 /// So many digits together could be a card, an account or a telephone.
 const LONG_RUN: usize = 6;
 
+/// The longest fact (a customer, a plan, an account) that is kept: what an item may expect is no
+/// longer.
+const LONGEST_FACT: usize = 200;
+
 /// A word with so many letters and digits, and both of them, could be a key or a token.
 const LONG_KEY: usize = 20;
 
+/// What the provider knows of us and must not give back into anything that is shown.
+#[derive(Clone, Default)]
+pub(super) struct Secrets {
+    /// The credentials.
+    own: Vec<SecretString>,
+    /// Tokens that were sent, the newest last: one that was refused is a secret still.
+    tokens: Vec<SecretString>,
+}
+
+/// Tokens that are remembered.
+const MOST_TOKENS: usize = 8;
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secrets").finish_non_exhaustive()
+    }
+}
+
+impl Secrets {
+    /// The credentials.
+    pub(super) fn of(own: Vec<&SecretString>) -> Self {
+        Self {
+            own: own.into_iter().cloned().collect(),
+            tokens: Vec::new(),
+        }
+    }
+
+    /// And what a request says in headers that are marked as sensitive, without the word before
+    /// it that names its kind.
+    pub(super) fn learn(&mut self, headers: &HeaderMap) {
+        let sensitive = headers.values().filter(|value| value.is_sensitive());
+        for text in sensitive.filter_map(|value| value.to_str().ok()) {
+            let kinds = ["Bearer ", "Token "];
+            let kind = kinds.into_iter().find_map(|kind| text.strip_prefix(kind));
+            let secret = kind.unwrap_or(text);
+            let same = |it: &SecretString| it.expose_secret() == secret;
+            if self.own.iter().any(same) {
+                continue;
+            }
+            self.tokens.retain(|it| !same(it));
+            self.tokens.push(secret.into());
+            if self.tokens.len() > MOST_TOKENS {
+                self.tokens.remove(0);
+            }
+        }
+    }
+
+    /// A text without them. White space that is written otherwise changes nothing.
+    fn taken_out(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in self.own.iter().chain(&self.tokens) {
+            let words: Vec<&str> = secret.expose_secret().split_whitespace().collect();
+            if !words.is_empty() {
+                text = text.replace(&words.join(" "), "[masked]");
+            }
+        }
+        text
+    }
+}
+
+/// A fact that can be kept as it is: not longer than what an item may expect, and without a
+/// character that changes how it is shown.
+pub(super) fn fact(text: String) -> Option<String> {
+    let fits = text.chars().count() <= LONGEST_FACT && !text.chars().any(is_unseen);
+    fits.then_some(text)
+}
+
+/// An instant of a year with four digits, as RFC 3339 has them. With others one cannot count on:
+/// a day more may be none that there is.
+pub(super) fn instant<'de, D: Deserializer<'de>>(from: D) -> Result<DateTime<Utc>, D::Error> {
+    let at = DateTime::<Utc>::deserialize(from)?;
+    if (1..=9_999).contains(&at.year()) {
+        Ok(at)
+    } else {
+        Err(D::Error::custom("a year that no calendar names"))
+    }
+}
+
+/// The same where it may be null.
+pub(super) fn instant_or_null<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
+    #[derive(Deserialize)]
+    struct At(#[serde(deserialize_with = "instant")] DateTime<Utc>);
+    Ok(Option::<At>::deserialize(from)?.map(|At(at)| at))
+}
+
 /// Masks e-mail addresses, keys and long runs of digits, takes out control characters, and
 /// cuts.
-pub(super) fn masked(text: &str) -> String {
+pub(super) fn masked(text: &str, secrets: &Secrets) -> String {
     if planted!(WordsUnmasked, true, false) {
         return text.to_owned();
     }
     let plain: String = text
         .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_unseen(c) { ' ' } else { c })
         .collect();
+    let plain: Vec<&str> = plain.split_whitespace().collect();
+    let plain = secrets.taken_out(&plain.join(" "));
     // Whole words come first: digits masked inside a key would hide that it is one.
     let words: Vec<&str> = plain
         .split_whitespace()
@@ -91,7 +191,7 @@ fn run_of_digits(chars: &[char], from: usize) -> (usize, usize) {
 /// Kajabi: `{"errors": [{"title", "detail"}]}` (JSON:API) or `{"error": "…"}`. Lotus: `title`
 /// and `detail` (`RFC7807Formatter`, exceptions/handler.py). Revere documents none: the usual
 /// names are tried in turn.
-pub(super) fn of_body(body: &[u8]) -> String {
+pub(super) fn of_body(body: &[u8], secrets: &Secrets) -> String {
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
         return "no words that can be shown".to_owned();
     };
@@ -110,7 +210,7 @@ pub(super) fn of_body(body: &[u8]) -> String {
     if parts.is_empty() {
         "no words that can be shown".to_owned()
     } else {
-        masked(&parts.join(": "))
+        masked(&parts.join(": "), secrets)
     }
 }
 
@@ -140,6 +240,10 @@ pub(super) fn retry_after(value: Option<&str>, now: DateTime<Utc>) -> Duration {
 mod tests {
     use super::*;
 
+    fn masked(text: &str) -> String {
+        super::masked(text, &Secrets::default())
+    }
+
     #[test]
     fn what_could_be_a_persons_is_masked() {
         let said = "Card 4111 1111-1111.1111 of jo@example.com, call 0123456; step 12\u{1b}[2J";
@@ -158,6 +262,16 @@ mod tests {
         );
         let code = "subscription_already_cancelled";
         assert_eq!(masked(code), code);
+    }
+
+    #[test]
+    fn what_was_sent_does_not_come_back_however_it_is_spaced() {
+        let secrets = ["client & id", "plain-words"].map(SecretString::from);
+        let secrets = Secrets::of(secrets.iter().collect());
+        assert_eq!(
+            super::masked("no client  &\u{1}id with (plain-words)", &secrets),
+            "no [masked] with ([masked])"
+        );
     }
 
     #[test]
@@ -184,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_words_of_each_shape_of_error_are_found() {
-        let said = |body: &str| of_body(body.as_bytes());
+        let said = |body: &str| of_body(body.as_bytes(), &Secrets::default());
         assert_eq!(
             said(r#"{"errors":[{"status":"422","title":"Bad","detail":"no"}]}"#),
             "Bad: no"

@@ -263,9 +263,10 @@ impl Kind {
 
     /// Some crons take `5/10` for 5-59/10, some for 5: nobody should have to guess.
     fn ambiguous_step(&self, part: &str, from: &str, step: &str) -> ScheduleError {
-        let (name, part, last) = (self.name, quoted(part), self.last);
+        let (name, part) = (self.name, quoted(part));
+        let meant = quoted(&format!("{from}-{}/{step}", self.last));
         error(format!(
-            "{name}: found {part}; a step needs a range: write `{from}-{last}/{step}`"
+            "{name}: found {part}; a step needs a range: write {meant}"
         ))
     }
 
