@@ -227,7 +227,30 @@ struct Teller<'t> {
     file: &'t str,
 }
 
+/// A problem is one line, whatever it quotes.
+fn one_line(message: String) -> String {
+    if !message.chars().any(char::is_control) {
+        return message;
+    }
+    let escaped = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    message.chars().map(escaped).collect()
+}
+
 impl Teller<'_> {
+    /// A name or a person's words that are shown in one line; control characters are a problem.
+    fn in_one_line(&mut self, text: &str, key: &str, mark: Mark) {
+        if text.chars().any(char::is_control) {
+            self.problem(
+                mark,
+                "control_characters",
+                format!("`{key}`: it has control characters or line breaks in it"),
+            );
+        }
+    }
+
     fn problem(&mut self, mark: Mark, code: &'static str, message: impl Into<String>) {
         let problem = self.made(mark, code, message.into());
         self.told.problems.push(problem);
@@ -250,7 +273,7 @@ impl Teller<'_> {
             line: mark.line,
             column: mark.column,
             code,
-            message,
+            message: one_line(message),
         }
     }
 
