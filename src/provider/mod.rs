@@ -128,6 +128,22 @@ pub enum Credentials {
     LotusToken(SecretString),
 }
 
+impl Credentials {
+    /// Each of them.
+    fn secrets(&self) -> Vec<SecretString> {
+        match self {
+            Self::KajabiClient {
+                client_id,
+                client_secret,
+            } => vec![client_id.clone(), client_secret.clone()],
+            Self::KajabiToken(secret)
+            | Self::RevereKey(secret)
+            | Self::LotusKey(secret)
+            | Self::LotusToken(secret) => vec![secret.clone()],
+        }
+    }
+}
+
 /// Told of every request; the metrics listen.
 pub trait Meter: Send + Sync {
     /// A request ended. `operation` is `token`, `account`, `look`, `list` or `cancel`;

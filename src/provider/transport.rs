@@ -14,6 +14,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Method, Request, Response, Url};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
@@ -241,6 +242,8 @@ struct Line {
     clock: Arc<dyn Clock>,
     meter: Arc<dyn Meter>,
     throttle: Arc<Throttle>,
+    /// What no answer may show, whatever it says.
+    secrets: Vec<SecretString>,
 }
 
 impl Line {
@@ -258,6 +261,7 @@ impl Line {
             clock: Arc::clone(&setup.clock),
             meter: Arc::clone(&setup.meter),
             throttle: Arc::clone(&setup.throttle),
+            secrets: setup.credentials.secrets(),
         })
     }
 
@@ -294,6 +298,7 @@ impl Line {
         began_at: DateTime<Utc>,
         largest: Largest,
     ) -> Result<Reply, Lost> {
+        let sent = credentials_of(&request);
         let mut response = self.wire.carry(request).await.map_err(Lost::NoAnswer)?;
         let status = response.status().as_u16();
         let server_date = header(response.headers(), DATE.as_str())
@@ -308,6 +313,13 @@ impl Line {
                 return Err(Lost::TooLarge(largest));
             }
             body.extend_from_slice(&chunk);
+        }
+        // Words are shown of refusals, and a provider may repeat the key that it refuses. What it
+        // was asked for comes as it is: an id may look like anything.
+        if !(200..300).contains(&status) {
+            for secret in self.secrets.iter().chain(&sent) {
+                without(&mut body, secret);
+            }
         }
         Ok(Reply {
             status,
@@ -360,6 +372,33 @@ fn client(
         builder = builder.tls_certs_merge(certificates);
     }
     tune(builder).build().map_err(failed)
+}
+
+/// What a request shows of credentials in its headers, without the scheme.
+fn credentials_of(request: &Request) -> Vec<SecretString> {
+    let sensitive = request.headers().values().filter(|it| it.is_sensitive());
+    sensitive
+        .filter_map(|value| value.to_str().ok()?.split_whitespace().last())
+        .map(SecretString::from)
+        .collect()
+}
+
+/// Shorter ones are in too many words that are none.
+const SHORTEST_SECRET: usize = 4;
+
+/// Takes a secret out of a body, as it is and as JSON writes it.
+fn without(body: &mut Vec<u8>, secret: &SecretString) {
+    let plain = secret.expose_secret();
+    if plain.len() < SHORTEST_SECRET {
+        return;
+    }
+    let in_json = serde_json::Value::from(plain).to_string();
+    for form in [plain, in_json.trim_matches('"')] {
+        let text = String::from_utf8_lossy(body).into_owned();
+        if text.contains(form) {
+            *body = text.replace(form, "[masked]").into_bytes();
+        }
+    }
 }
 
 fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
