@@ -12,10 +12,13 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use globset::GlobMatcher;
 use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
+use crate::model::memory::Destination;
 use crate::model::provider::{ExpectField, ProviderKind};
+use crate::model::terms::hex;
 use crate::schedule::Schedule;
 
 /// Whether writes are sent.
@@ -155,6 +158,15 @@ impl ProviderConfig {
             Auth::Kajabi(_) => ProviderKind::Kajabi,
             Auth::Revere { .. } => ProviderKind::Revere,
             Auth::Lotus { .. } => ProviderKind::Lotus,
+        }
+    }
+
+    /// Where its credentials go, by the certificate authority that was found.
+    pub fn destination(&self, ca_pem: Option<&[u8]>) -> Destination {
+        Destination {
+            origin: self.base_url.origin().ascii_serialization(),
+            proxy: self.proxy.as_ref().map(ToString::to_string),
+            ca: ca_pem.map(|pem| hex(&Sha256::digest(pem))),
         }
     }
 }

@@ -199,6 +199,35 @@ impl fmt::Write for Escaped<'_, '_> {
     }
 }
 
+/// Text for a person's screen: what a terminal would obey is written out, and no line begins
+/// with what a CI system takes for a command of its own (GitHub: `::error …` at the beginning
+/// of a line, `##[…]` anywhere).
+///
+/// Results show what files and providers say, in a shell and in the log of a pull request.
+pub fn for_people(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().starts_with("::") {
+            shown.push(NOTHING);
+        }
+        for char in line.chars() {
+            match is_obeyed(char) && !matches!(char, '\n' | '\t') {
+                true => shown.extend(char.escape_default()),
+                false => shown.push(char),
+            }
+        }
+    }
+    shown.replace("##[", &format!("##{NOTHING}["))
+}
+
+/// A character that is not seen, and keeps two others apart.
+const NOTHING: char = '\u{200b}';
+
+/// JSON whose strings hold nothing that a terminal would obey; it says the same.
+pub fn json_for_people(text: &str) -> String {
+    String::from_utf8_lossy(&escape_json(text.as_bytes())).into_owned()
+}
+
 /// Whether a terminal does something at a character rather than showing it: it is a control,
 /// or turns the direction of what follows.
 fn is_obeyed(char: char) -> bool {

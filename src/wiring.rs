@@ -4,6 +4,7 @@
 //! files that the configuration names, and go straight into the adapters.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +25,16 @@ use crate::http::{App, Tokens};
 use crate::ledger::{Ledger, LedgerError, Tally};
 use crate::metrics::{Counted, Metrics};
 use crate::model::ids::ProviderName;
+use crate::model::memory::Destination;
 use crate::planted::planted;
 use crate::provider::transport::Throttle;
 use crate::provider::{Credentials, Meter, Reader, Setup, Way};
 use crate::reconcile::inbox::{Asked, Inbox};
 use crate::reconcile::live::Live;
 use crate::reconcile::pass::{Party, Tools};
+
+/// No secret and no bundle of certificates is larger.
+const LARGEST_SECRET: u64 = 1 << 20;
 
 /// The process environment, read once by the command line.
 #[derive(Clone, Debug, Default)]
@@ -83,9 +88,41 @@ impl Environment {
         }
     }
 
+    /// Reads a file that may be a link, as secrets often are, but is a small file in the end: a
+    /// pipe would hold its reader up, and a device may never end.
     fn read(&self, path: &Path) -> Result<Vec<u8>, SecretMissing> {
-        std::fs::read(self.folder.join(path)).map_err(|error| SecretMissing {
+        let place = self.folder.join(path);
+        let failed = |error: std::io::Error| SecretMissing {
             why: format!("the secret file {} cannot be read: {error}", path.display()),
+        };
+        let unfit = |what: &str| SecretMissing {
+            why: format!("the secret file {} {what}", path.display()),
+        };
+        if !std::fs::metadata(&place).map_err(failed)?.is_file() {
+            return Err(unfit("is no regular file"));
+        }
+        let mut bytes = Vec::new();
+        std::fs::File::open(&place)
+            .and_then(|file| file.take(LARGEST_SECRET + 1).read_to_end(&mut bytes))
+            .map_err(failed)?;
+        if bytes.len() as u64 > LARGEST_SECRET {
+            return Err(unfit("has more than 1 MiB"));
+        }
+        Ok(bytes)
+    }
+
+    /// Where a provider's credentials would go; none while its certificate authority cannot be
+    /// read, and then nothing is sent.
+    pub fn destination(&self, config: &ProviderConfig) -> Option<Destination> {
+        let ca_pem = self.ca_pem(config).ok()?;
+        Some(config.destination(ca_pem.as_deref()))
+    }
+
+    fn ca_pem(&self, config: &ProviderConfig) -> Result<Option<Vec<u8>>, SecretMissing> {
+        Ok(match &config.ca {
+            None => None,
+            Some(SecretRef::File(path)) => Some(self.read(path)?),
+            Some(other) => Some(self.find(other)?.expose_secret().as_bytes().to_vec()),
         })
     }
 
@@ -124,15 +161,10 @@ impl Environment {
                 LotusAuth::Token(token) => Credentials::LotusToken(self.find(token)?),
             },
         };
-        let ca_pem = match &config.ca {
-            None => None,
-            Some(SecretRef::File(path)) => Some(self.read(path)?),
-            Some(other) => Some(self.find(other)?.expose_secret().as_bytes().to_vec()),
-        };
         Ok(Setup {
             config: config.clone(),
             credentials,
-            ca_pem,
+            ca_pem: self.ca_pem(config)?,
             clock,
             meter,
             throttle,
@@ -334,6 +366,10 @@ impl Connect for Adapters {
             reader,
             canceller,
         })
+    }
+
+    fn destination(&self, config: &ProviderConfig) -> Option<Destination> {
+        self.environment.destination(config)
     }
 
     fn in_force(&self, config: &Config) {

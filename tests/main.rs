@@ -4,7 +4,9 @@
     reason = "clippy allows it in tests, but not in their helpers"
 )]
 
+mod abuse;
 mod arrows;
+mod canary;
 mod cli;
 mod crash;
 mod daemon;

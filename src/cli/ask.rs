@@ -5,10 +5,12 @@ use clap::{Args, ValueEnum};
 
 use super::context::Context;
 use super::{Exit, output};
+use crate::config::Config;
 use crate::ledger::sqlite::SqliteLedger;
 use crate::ledger::{Command, Ledger as _, Posted};
 use crate::model::approval::{Waiting, What};
 use crate::model::ids::ProviderName;
+use crate::model::memory::Destination;
 use crate::model::standing::State;
 
 /// The arguments of `pause`, `resume` and `reconcile`.
@@ -150,7 +152,18 @@ pub(super) async fn retry(context: &Context, args: &RetryArgs) -> anyhow::Result
 }
 
 pub(super) async fn approve(context: &Context, args: &ApproveArgs) -> anyhow::Result<Exit> {
-    let (ledger, _) = context.standing().await?;
+    let (ledger, config) = context.standing().await?;
+    if let Some((name, destination)) = destination(&ledger, config.as_deref(), &args.digest).await?
+    {
+        let command = Command::Approve {
+            plan: args.digest.clone(),
+            at_most: None,
+        };
+        post(context, &ledger, &args.who, command).await?;
+        let what = format!("allowed the credentials of {name} to go to {destination}");
+        tell(context, &ledger, &what);
+        return Ok(Exit::Done);
+    }
     let waiting = ledger.waiting().await?;
     let known = waiting.iter().find(|it| it.digest == args.digest);
     let left = match known {
@@ -174,6 +187,22 @@ pub(super) async fn approve(context: &Context, args: &ApproveArgs) -> anyhow::Re
     );
     tell(context, &ledger, &what);
     Ok(Exit::Done)
+}
+
+/// Where a provider's credentials would go, if the digest names that.
+async fn destination(
+    ledger: &SqliteLedger,
+    config: Option<&Config>,
+    digest: &str,
+) -> anyhow::Result<Option<(ProviderName, Destination)>> {
+    for name in config.iter().flat_map(|config| config.providers.keys()) {
+        let memory = ledger.provider(name.clone()).await?;
+        let named = memory.elsewhere.filter(|it| it.digest(name) == digest);
+        if let Some(destination) = named {
+            return Ok(Some((name.clone(), destination)));
+        }
+    }
+    Ok(None)
 }
 
 /// How many still wait of those that an earlier digest names.
@@ -226,12 +255,17 @@ async fn post(
         .post(Posted {
             number: 0,
             at: context.clock().now(),
-            by: context.by(who.by.as_ref()),
-            reason: who.reason.clone(),
+            by: one_line(&context.by(who.by.as_ref())),
+            reason: one_line(&who.reason),
             command,
         })
         .await?;
     Ok(())
+}
+
+/// What a person says is shown in one line, wherever it is.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// Says what was asked, and who will do it.

@@ -53,17 +53,18 @@ struct Told<'p> {
     severity: Severity,
 }
 
-pub(super) fn run(context: &Context, args: &CheckArgs) -> anyhow::Result<Exit> {
+pub(super) async fn run(context: &Context, args: &CheckArgs) -> anyhow::Result<Exit> {
     let text = context.read_text()?;
     let manifest = match context.judge(&text) {
         Ok(manifest) => manifest,
         Err(invalid) => {
-            context.print(&refused(&invalid, args.format)?);
+            print(context, args.format, &refused(&invalid, args.format)?);
             return Ok(Exit::Invalid);
         }
     };
     let mut warnings = manifest.warnings.clone();
     warnings.extend(missing_secrets(context, &text, &manifest));
+    warnings.extend(new_destinations(context, &text, &manifest).await);
     let now = context.clock().now();
     warnings.extend(deadlines(&manifest, now));
     warnings.extend(backdated_items(&manifest, now));
@@ -87,16 +88,26 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> anyhow::Result<Exit> {
         .chain(warnings.iter().map(|problem| (problem, Severity::Warning)))
         .map(|(problem, severity)| Told { problem, severity })
         .collect();
-    context.print(&match args.format {
+    let shown = match args.format {
         Format::Json => json(&told)?,
         Format::Github => told.iter().map(annotation).collect(),
         Format::Human => human(context, &text, &manifest, &told),
-    });
+    };
+    print(context, args.format, &shown);
     Ok(if errors.is_empty() {
         Exit::Done
     } else {
         Exit::Invalid
     })
+}
+
+fn print(context: &Context, format: Format, text: &str) {
+    match format {
+        Format::Human => context.print(text),
+        Format::Json => context.print_json(text),
+        // These lines are commands, and what stands in them is escaped as GitHub asks for it.
+        Format::Github => context.print_exactly(text),
+    }
 }
 
 fn refused(invalid: &Invalid, format: Format) -> anyhow::Result<String> {
@@ -224,8 +235,11 @@ fn human(context: &Context, text: &Text, manifest: &Manifest, told: &[Told<'_>])
 
 /// Warnings that stay warnings, however strictly a file is read.
 /// A day that is past is so by itself: the file of an item that has ended long since stays valid.
-const MILD: [&str; 4] = [
+///
+/// A new destination waits for somebody at the host, whatever the file looks like.
+const MILD: [&str; 5] = [
     "secret_missing",
+    "destination",
     "approval_past",
     "day_past",
     "window_gone_by",
@@ -398,6 +412,36 @@ fn missing_secrets(context: &Context, text: &Text, manifest: &Manifest) -> Vec<P
             })
         })
         .collect()
+}
+
+/// Credentials that would go where they never went, where a ledger is here that knows.
+async fn new_destinations(context: &Context, text: &Text, manifest: &Manifest) -> Vec<Problem> {
+    let ledger = context.guest(Some(&manifest.config)).ok().flatten();
+    let mut problems = Vec::new();
+    let Some(main) = text.files.first() else {
+        return problems;
+    };
+    let document = yaml::parse(&main.bytes).ok();
+    for provider in manifest.config.providers.values() {
+        let forbids = context.forbids(ledger.as_ref(), provider).await;
+        let Some(why) = forbids.ok().flatten() else {
+            continue;
+        };
+        let name = provider.name.as_str();
+        let mark = document
+            .as_ref()
+            .map(|document| document.root.mark_at(&["providers", name, "base_url"]));
+        problems.push(Problem {
+            file: context.shown(&main.name),
+            line: mark.map_or(1, |mark| mark.line),
+            column: mark.map_or(1, |mark| mark.column),
+            code: "destination",
+            message: format!(
+                "provider `{name}`: {why}; until then its items are held as `account_changed`"
+            ),
+        });
+    }
+    problems
 }
 
 fn no_end_mark(context: &Context, text: &Text, manifest: &Manifest) -> Option<Problem> {

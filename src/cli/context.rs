@@ -10,13 +10,15 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::{Global, output};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, LedgerLocation};
+use crate::config::{Config, LedgerLocation, ProviderConfig};
 use crate::desired::{self, FileText, Input, Manifest, Problem};
 use crate::ledger::sqlite::{OpenAs, SqliteLedger};
 use crate::ledger::{Ledger, LedgerError};
+use crate::model::memory::Age;
 use crate::provider::Way;
 use crate::reconcile::accept;
 use crate::source::{self, Includes, Text};
+use crate::telemetry;
 use crate::wiring::Environment;
 
 /// More bytes than this are not read before the file says how many it allows.
@@ -82,8 +84,18 @@ impl Context {
         self.variable("NO_COLOR").is_some()
     }
 
-    /// Prints a result. Whoever closed the pipe has seen enough.
+    /// Prints a result for a person. Whoever closed the pipe has seen enough.
     pub(super) fn print(&self, text: &str) {
+        self.print_exactly(&telemetry::for_people(text));
+    }
+
+    /// Prints a result for a program.
+    pub(super) fn print_json(&self, text: &str) {
+        self.print_exactly(&telemetry::json_for_people(text));
+    }
+
+    /// Prints a result of which every byte counts.
+    pub(super) fn print_exactly(&self, text: &str) {
         let _ = self.printed(text);
     }
 
@@ -96,7 +108,7 @@ impl Context {
 
     /// Says something beside the result.
     pub(super) fn say(&self, text: &str) {
-        let _ = writeln!(std::io::stderr(), "{text}");
+        let _ = writeln!(std::io::stderr(), "{}", telemetry::for_people(text));
     }
 
     pub(super) fn complain(&self, text: &str) {
@@ -251,6 +263,29 @@ impl Context {
         };
         let config = accepted.or_else(|| file.ok().map(|(_, manifest)| manifest.config));
         Ok((ledger, config.map(Arc::new)))
+    }
+
+    /// Why a provider's credentials must not be used from here, if they must not: the ledger
+    /// knows where they may go, and the file that is read may be anybody's. Where there is no
+    /// ledger with a revision, nothing is known yet.
+    pub(super) async fn forbids(
+        &self,
+        ledger: Option<&SqliteLedger>,
+        provider: &ProviderConfig,
+    ) -> anyhow::Result<Option<String>> {
+        let Some(ledger) = ledger else {
+            return Ok(None);
+        };
+        if ledger.current().await?.is_none() {
+            return Ok(None);
+        }
+        let Some(destination) = self.environment().destination(provider) else {
+            // What cannot be read is told by whoever needs it.
+            return Ok(None);
+        };
+        let memory = ledger.provider(provider.name.clone()).await?;
+        let allowed = memory.allows(&destination, provider.kind(), Age::Later);
+        Ok((!allowed).then(|| destination.refusal(&provider.name)))
     }
 
     /// Who asks: `--by`, else the user's name.

@@ -87,6 +87,10 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
             Some(ledger) => ledger.provider(provider.name.clone()).await?,
             None => ProviderMemory::default(),
         };
+        if let Some(why) = context.forbids(ledger.as_ref(), provider).await? {
+            lines.say(Finding::Bad, provider.name.as_str(), &why);
+            continue;
+        }
         let item = manifest
             .wanted
             .iter()

@@ -81,7 +81,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result
         return Ok(Exit::Failed);
     }
     if args.format == Format::Json {
-        context.print(&json(&items, &wanted)?);
+        context.print_json(&json(&items, &wanted)?);
         return Ok(Exit::Done);
     }
     let ledger = standing

@@ -61,12 +61,12 @@ pub(super) async fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result
         events.extend(ledger.events(query).await?);
     }
     events.sort_by_key(|event| event.number);
-    context.print(&match args.format {
+    match args.format {
         Format::Json => {
             let events: Vec<_> = events.iter().map(EventReport::of).collect();
-            format!("{}\n", serde_json::to_string_pretty(&events)?)
+            context.print_json(&format!("{}\n", serde_json::to_string_pretty(&events)?));
         }
-        Format::Human => events.iter().fold(String::new(), |mut out, event| {
+        Format::Human => context.print(&events.iter().fold(String::new(), |mut out, event| {
             let _ = writeln!(
                 out,
                 "{}  {}  {}",
@@ -75,8 +75,8 @@ pub(super) async fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result
                 story::sentence(event)
             );
             out
-        }),
-    });
+        })),
+    }
     Ok(Exit::Done)
 }
 

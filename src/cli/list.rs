@@ -63,6 +63,10 @@ pub(super) async fn run(context: &Context, args: &ListArgs) -> anyhow::Result<Ex
     let (_, manifest) = context.read()?;
     let name = output::provider(&args.provider, Some(&manifest.config))?;
     let provider = &manifest.config.providers[&name];
+    let ledger = context.guest(Some(&manifest.config)).ok().flatten();
+    if let Some(why) = context.forbids(ledger.as_ref(), provider).await? {
+        anyhow::bail!("{name} is not asked: {why}");
+    }
     let reader = wiring::preview(provider, &context.environment(), context.clock())
         .map_err(|why| anyhow!("{name} cannot be asked: {why}"))?;
     of_its_organization(provider, &*reader).await?;
@@ -190,7 +194,7 @@ impl Tally {
     fn exit(&self, context: &Context, name: &ProviderName, sheet: &Sheet<'_>) -> Exit {
         if sheet.left_out > 0 {
             context.say(&format!(
-                "{} left out: an e-mail address, or what no `expect` takes",
+                "{} left out: an e-mail address, a formula, or what no `expect` takes",
                 output::count(sheet.left_out, "value")
             ));
         }
@@ -343,7 +347,11 @@ impl<'c> Sheet<'c> {
         for entry in entries {
             let _ = write!(out, "{},{}", entry.id, self.provider.name);
             for field in self.expects() {
-                let fact = self.fact(&entry.subscription, *field);
+                let mut fact = self.fact(&entry.subscription, *field);
+                if fact.as_deref().is_some_and(could_be_a_formula) {
+                    self.left_out += 1;
+                    fact = None;
+                }
                 let _ = write!(out, ",{}", cell(&fact.unwrap_or_default()));
             }
             out.push('\n');
@@ -391,6 +399,11 @@ fn period_end(subscription: &Subscription) -> Option<DateTime<Utc>> {
 
 fn day(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d").to_string()
+}
+
+/// Whether a spreadsheet would compute a cell rather than show it.
+fn could_be_a_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
 /// A cell of a CSV (RFC 4180).

@@ -226,7 +226,7 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Run(args) => run::run(context, &args).await,
         Command::Init(args) => init::run(context, &args),
-        Command::Check(args) => check::run(context, &args),
+        Command::Check(args) => check::run(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Status(args) => status::run(context, &args).await,
         Command::Explain(args) => explain::run(context, &args).await,
@@ -246,7 +246,7 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<Exit> {
             } else {
                 crate::desired::schema()
             };
-            context.print(&format!("{}\n", serde_json::to_string_pretty(&schema)?));
+            context.print_exactly(&format!("{}\n", serde_json::to_string_pretty(&schema)?));
             Ok(Exit::Done)
         }
         Command::Sandbox(args) => sandbox::run(context, &args).await,
@@ -254,7 +254,7 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lapsed", &mut script);
-            context.print(&String::from_utf8_lossy(&script));
+            context.print_exactly(&String::from_utf8_lossy(&script));
             Ok(Exit::Done)
         }
     }

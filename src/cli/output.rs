@@ -42,7 +42,7 @@ pub(super) fn lines_at(bytes: &[u8], name: &str, problems: &[Problem]) -> Vec<St
 pub(super) fn problems(problems: &[Problem], texts: &BTreeMap<String, Vec<String>>) -> String {
     let mut text = String::from("the file is not valid\n\n");
     for problem in problems.iter().take(SHOWN) {
-        text.push_str(&with_line(problem, texts));
+        text.push_str(&with_line(problem, problems, texts));
     }
     if problems.len() > SHOWN {
         let _ = writeln!(text, "… and {} more\n", problems.len() - SHOWN);
@@ -61,7 +61,38 @@ pub(super) fn problems(problems: &[Problem], texts: &BTreeMap<String, Vec<String
 /// A secret's own line is not shown: whoever reads the log need not see it once more.
 const UNSHOWN: [&str; 2] = ["inline_secret", "wrong_type"];
 
-fn with_line(problem: &Problem, texts: &BTreeMap<String, Vec<String>>) -> String {
+/// What the names of keys that hold secrets have in them, also misspelt ones.
+const SECRETIVE: [&str; 6] = ["secret", "token", "key", "pass", "client", "credential"];
+
+/// A line of a file without what could be a secret: what follows a key that may hold one. A
+/// problem anywhere in the line shows it, and the problem need not be the secret's.
+///
+/// `suspect` is where a value begins that a problem says is a secret, or may be one.
+fn without_secrets(line: &str, suspect: Option<usize>) -> String {
+    let lower = line.to_ascii_lowercase();
+    let secretive = SECRETIVE.iter().filter_map(|word| lower.find(word)).min();
+    // A login in an address.
+    let login = lower.find(':').filter(|_| lower.contains('@'));
+    let cut = [
+        secretive.and_then(|at| Some(at + lower[at..].find(':')? + 1)),
+        login.map(|at| at + 1),
+        suspect,
+    ];
+    match cut.into_iter().flatten().min() {
+        Some(at) if !line[at..].trim().is_empty() => format!("{} …", &line[..at]),
+        _ => line.to_owned(),
+    }
+}
+
+fn with_line(
+    problem: &Problem,
+    problems: &[Problem],
+    texts: &BTreeMap<String, Vec<String>>,
+) -> String {
+    let beside: Vec<&Problem> = problems
+        .iter()
+        .filter(|it| it.line == problem.line && it.file == problem.file)
+        .collect();
     let mut text = format!("{}\n", problem.line());
     let line = texts
         .get(&problem.file)
@@ -72,6 +103,8 @@ fn with_line(problem: &Problem, texts: &BTreeMap<String, Vec<String>>) -> String
                 && !line.chars().any(char::is_control)
         });
     if let Some(line) = line.filter(|_| !UNSHOWN.contains(&problem.code)) {
+        let suspect = beside.iter().filter_map(|it| suspect(it, line)).min();
+        let line = without_secrets(line, suspect);
         let number = problem.line.to_string();
         let margin = " ".repeat(number.len());
         let before = " ".repeat((problem.column as usize).saturating_sub(1));
@@ -88,6 +121,22 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     } else {
         format!("{number} {noun}s")
     }
+}
+
+/// Where a value begins that must not be shown because of this problem: a secret's own, or that
+/// of a key that nobody knows, where a misspelt one may hold a secret.
+fn suspect(problem: &Problem, line: &str) -> Option<usize> {
+    let column = (problem.column as usize).saturating_sub(1);
+    let at = line.char_indices().nth(column).map(|(at, _)| at)?;
+    if UNSHOWN.contains(&problem.code) {
+        return Some(at);
+    }
+    let beside_secrets = ["`api_key`", "`admin_token`"]
+        .iter()
+        .any(|key| problem.message.contains(key));
+    (problem.code == "unknown_key" && beside_secrets)
+        .then(|| line[at..].find(':').map(|colon| at + colon + 1))
+        .flatten()
 }
 
 /// Columns that are never broken, so that what stands in them can be copied.

@@ -14,6 +14,7 @@ use super::letter::{self, Letter};
 use super::{Exit, output};
 use crate::config::{Config, Mode};
 use crate::ledger::Ledger;
+use crate::ledger::sqlite::SqliteLedger;
 use crate::model::approval::{Waiting, What};
 use crate::reconcile::preview::{self, Day, Planned, PlannedItem, Preview, Reading, Sources};
 use crate::schedule;
@@ -89,16 +90,17 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<Ex
         (_, true) => Reading::All,
         _ => Reading::Soon,
     };
+    let forbidden = forbidden(context, ledger.as_ref(), &manifest).await?;
     let readers = if reading == Reading::Offline {
         BTreeMap::new()
     } else {
-        readers(context, &manifest)
+        readers(context, &manifest, &forbidden)
     };
     if ledger.is_none() && against.is_none() {
         context.say("no ledger here: the whole file is planned as new; `--against FILE|REV` plans only what a change of it does");
     }
     let bar = progress(reading);
-    let preview = preview::preview(
+    let mut preview = preview::preview(
         Sources {
             manifest: &manifest,
             revision: &text.revision,
@@ -120,6 +122,10 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<Ex
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
+    let told = forbidden
+        .iter()
+        .map(|(name, why)| format!("provider {name} is planned unread: {why}"));
+    preview.warnings.splice(0..0, told);
     for warning in &preview.warnings {
         context.say(&format!("warning: {warning}"));
     }
@@ -130,11 +136,13 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<Ex
         preview: &preview,
         only_difference: args.against.as_deref(),
     };
-    context.print(&match args.format {
-        Format::Human => told.human(),
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(&preview)?),
-        Format::Markdown => told.markdown(),
-    });
+    match args.format {
+        Format::Human => context.print(&told.human()),
+        Format::Json => {
+            context.print_json(&format!("{}\n", serde_json::to_string_pretty(&preview)?));
+        }
+        Format::Markdown => context.print(&told.markdown()),
+    }
     let something = preview.items.iter().any(|item| {
         let acts = !matches!(
             item.action,
@@ -172,10 +180,26 @@ fn until(text: &str, config: &Config, now: DateTime<Utc>) -> anyhow::Result<Date
     Ok(until)
 }
 
-/// Read halves of the providers whose secrets are there.
+/// Providers whose credentials must not be used on what this file says, each with why.
+async fn forbidden(
+    context: &Context,
+    ledger: Option<&SqliteLedger>,
+    manifest: &crate::desired::Manifest,
+) -> anyhow::Result<BTreeMap<crate::model::ids::ProviderName, String>> {
+    let mut forbidden = BTreeMap::new();
+    for provider in manifest.config.providers.values() {
+        if let Some(why) = context.forbids(ledger, provider).await? {
+            forbidden.insert(provider.name.clone(), why);
+        }
+    }
+    Ok(forbidden)
+}
+
+/// Read halves of the providers whose secrets are there, and may be used.
 fn readers(
     context: &Context,
     manifest: &crate::desired::Manifest,
+    forbidden: &BTreeMap<crate::model::ids::ProviderName, String>,
 ) -> BTreeMap<crate::model::ids::ProviderName, Arc<dyn crate::provider::Reader>> {
     let environment = context.environment();
     let used: std::collections::BTreeSet<_> =
@@ -185,6 +209,7 @@ fn readers(
         .providers
         .values()
         .filter(|provider| used.contains(&provider.name))
+        .filter(|provider| !forbidden.contains_key(&provider.name))
         .filter_map(
             |provider| match wiring::preview(provider, &environment, context.clock()) {
                 Ok(reader) => Some((provider.name.clone(), reader)),
@@ -527,7 +552,7 @@ impl Told<'_> {
         }
         let calendar = self.calendar();
         if !calendar.is_empty() && calendar.chars().count() < LONGEST_COMMENT / 3 {
-            let _ = writeln!(out, "\n```text{calendar}```");
+            let _ = writeln!(out, "\n```text{}```", calendar.replace("```", "'''"));
         }
         for (group, title) in GROUPS {
             let items = self.group(group);
@@ -639,7 +664,11 @@ fn often_frozen(days: &[Day]) -> BTreeMap<&str, usize> {
         .collect()
 }
 
-/// Text of a table's cell, which can end neither the cell nor begin markup of its own.
+/// Text of a table's cell, which can neither end the cell nor begin markup of its own: no
+/// HTML, no link, no image, no mention, no reference, no address that becomes a link by itself.
+///
+/// Entities make no structure (CommonMark, 6.2). A mention is found in what they have become,
+/// and so it is kept apart by a character that is not seen.
 fn cell(text: &str) -> String {
     let mut cell: String = text
         .chars()
@@ -649,8 +678,13 @@ fn cell(text: &str) -> String {
     for (from, to) in [
         ("&", "&amp;"),
         ("<", "&lt;"),
-        ("|", "\\|"),
+        ("|", "&#124;"),
+        ("\\", "&#92;"),
+        ("[", "&#91;"),
+        ("]", "&#93;"),
         ("@", "@\u{200b}"),
+        ("://", ":\u{200b}//"),
+        ("www.", "www\u{200b}."),
     ] {
         cell = cell.replace(from, to);
     }

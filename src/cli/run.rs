@@ -43,6 +43,7 @@ pub(super) struct RunArgs {
 }
 
 pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exit> {
+    daemon::keep_to_itself().context("core dumps cannot be switched off")?;
     let file = context.read();
     let named = file.as_ref().ok().map(|(_, manifest)| &manifest.config);
     let path = context.ledger_path(named)?;

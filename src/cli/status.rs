@@ -39,16 +39,16 @@ enum Format {
 pub(super) async fn run(context: &Context, args: &StatusArgs) -> anyhow::Result<Exit> {
     loop {
         let text = once(context, args.format).await?;
+        if args.watch && args.format == Format::Human {
+            context.print_exactly("\x1b[2J\x1b[H");
+        }
+        match args.format {
+            Format::Human => context.print(&text),
+            Format::Json => context.print_json(&text),
+        }
         if !args.watch {
-            context.print(&text);
             return Ok(Exit::Done);
         }
-        let clear = if args.format == Format::Human {
-            "\x1b[2J\x1b[H"
-        } else {
-            ""
-        };
-        context.print(&format!("{clear}{text}"));
         tokio::time::sleep(WATCH_EVERY).await;
     }
 }

@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Exit> {
     let top = Top::of(&folder)?;
     for draft in &drafts {
         let file = folder.join(&text.files[draft.file].name);
-        context.print(&diff::unified(&top.name(&file), &draft.edited));
+        context.print_exactly(&diff::unified(&top.name(&file), &draft.edited));
     }
     tell(context, &drafts, &top, &bound);
     let troubled = manifest

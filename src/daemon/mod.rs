@@ -35,6 +35,24 @@ const INBOX_POLL: Duration = Duration::from_secs(1);
 /// within which the process must be gone (design, section 7).
 const GRACE: Duration = Duration::from_secs(23);
 
+/// Keeps this process's memory and files to itself: no core dump and no other process of the
+/// same user shows its secrets, and whatever it writes is for its own user.
+///
+/// # Errors
+/// The system refuses.
+pub fn keep_to_itself() -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit, umask};
+    umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)?;
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
 /// Everything that the daemon is made of.
 pub struct Daemon {
     /// What every pass works with; its `stop` is the daemon's own.

@@ -59,12 +59,18 @@ pub async fn once(
     let passes = in_force.config.providers.values().map(|config| {
         let in_force = Arc::clone(&in_force);
         async move {
+            if let Some(destination) = connect.destination(config)
+                && !account::at_home(tools, config, destination, &in_force).await?
+            {
+                let_time_go_by(tools, config, &in_force).await?;
+                return Ok::<_, LedgerError>((PassReport::default(), None));
+            }
             let party = match connect.connect(config) {
                 Ok(party) => party,
                 Err(why) => {
                     account::without_credentials(tools, config, why).await?;
                     let_time_go_by(tools, config, &in_force).await?;
-                    return Ok::<_, LedgerError>((PassReport::default(), None));
+                    return Ok((PassReport::default(), None));
                 }
             };
             account::try_credentials_again(tools, config).await?;

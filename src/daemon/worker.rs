@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ProviderConfig};
 use crate::ledger::LedgerError;
+use crate::model::memory::Destination;
 use crate::reconcile::account;
 use crate::reconcile::live::{InForce, Live};
 use crate::reconcile::pass::{Occasion, Party, PassReport, Tools, let_time_go_by, pass};
@@ -32,6 +33,11 @@ pub trait Connect: Send + Sync {
 
     /// Differs when the secrets differ; none while one is missing.
     fn fingerprint(&self, config: &ProviderConfig) -> Option<[u8; 32]>;
+
+    /// Where the credentials would go; none while what says so cannot be read.
+    fn destination(&self, config: &ProviderConfig) -> Option<Destination> {
+        Some(config.destination(None))
+    }
 
     /// Told of every configuration that comes into force.
     fn in_force(&self, config: &Config);
@@ -192,6 +198,7 @@ impl Worker {
     /// while the account is not bound.
     async fn ready(&self, state: &mut State, setting: &Setting) -> Result<bool, LedgerError> {
         let fingerprint = self.connect.fingerprint(&setting.config);
+        let destination = self.connect.destination(&setting.config);
         let stands = state.connected.as_ref().is_some_and(|connected| {
             connected.number == setting.in_force.number
                 && connected.fingerprint == fingerprint
@@ -217,6 +224,15 @@ impl Worker {
                 }
                 Err(why) => account::without_credentials(&self.tools, &setting.config, why).await?,
             }
+        }
+        // Also where a secret is missing: what the first revision names is remembered.
+        let bound = state.connected.as_ref().is_some_and(|it| it.bound);
+        if !bound
+            && let Some(destination) = destination
+            && !account::at_home(&self.tools, &setting.config, destination, &setting.in_force)
+                .await?
+        {
+            return Ok(false);
         }
         let Some(connected) = &mut state.connected else {
             return Ok(false);

@@ -266,6 +266,17 @@ struct Teller<'t> {
 }
 
 impl Teller<'_> {
+    /// A name or a person's words that are shown in one line; control characters are a problem.
+    fn in_one_line(&mut self, text: &str, key: &str, mark: Mark) {
+        if text.chars().any(char::is_control) {
+            self.problem(
+                mark,
+                "control_characters",
+                format!("`{key}`: it has control characters or line breaks in it"),
+            );
+        }
+    }
+
     fn problem(&mut self, mark: Mark, code: &'static str, message: impl Into<String>) {
         let problem = self.made(mark, code, message.into());
         self.told.problem(problem);

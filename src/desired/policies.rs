@@ -85,6 +85,7 @@ pub(super) fn read(
             teller.problem(at.here(), "missing", "a policy needs a `name`");
             String::new()
         });
+        teller.in_one_line(&name, "name", at.mark("name"));
         if let Some(first) = names
             .insert(name.clone(), at.mark("name").line)
             .filter(|_| !name.is_empty())

@@ -159,7 +159,18 @@ fn one(
             .ok_or_else(|| {
                 "no URL of a proxy; allowed: such as http://proxy.example.com:3128".to_owned()
             });
-        teller.take(at.mark("proxy"), "url", "proxy", parsed)
+        let proxy = teller.take(at.mark("proxy"), "url", "proxy", parsed)?;
+        let mark = at.mark("proxy");
+        if !proxy.username().is_empty() || proxy.password().is_some() {
+            teller.problem(mark, "inline_secret", "`proxy`: credentials in a URL are refused; use a proxy that knows this host by its address");
+            return None;
+        }
+        // Over https a proxy sees where a request goes; over http it would read the credentials.
+        if base_url.as_ref().is_some_and(|url| url.scheme() != "https") {
+            teller.problem(mark, "proxy", "`proxy`: a `base_url` that is not https is on this machine, and its credentials must not leave it; take `proxy` out");
+            return None;
+        }
+        Some(proxy)
     });
     let word_of = |text: &Option<String>| text.clone().unwrap_or_default();
     Some(ProviderConfig {
@@ -377,7 +388,10 @@ fn base_url(
         teller.problem(
             mark,
             "url",
-            format!("`base_url`: {text:?} is no URL of an API; {allowed}"),
+            format!(
+                "`base_url`: {} is no URL of an API; {allowed}",
+                quoted(text)
+            ),
         );
         return None;
     };
@@ -389,13 +403,22 @@ fn base_url(
         teller.problem(
             mark,
             "https",
-            format!("`base_url`: {text:?} is not https; {allowed}"),
+            format!("`base_url`: {} is not https; {allowed}", quoted(text)),
         );
         return None;
     }
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     Some(url)
+}
+
+/// What should have been a URL, unless there could be a login in it.
+fn quoted(text: &str) -> String {
+    if text.contains('@') {
+        "what stands there".to_owned()
+    } else {
+        format!("{text:?}")
+    }
 }
 
 /// Whether a URL leads to this machine and nowhere else.

@@ -474,6 +474,7 @@ fn freezes(
             teller.problem(at.here(), "missing", "a freeze needs a `name`");
             String::new()
         });
+        teller.in_one_line(&name, "name", at.mark("name"));
         let span = freeze_span(&raw, &at, zone, teller);
         let matcher = policies::matcher(
             raw.r#match.unwrap_or_default(),
@@ -565,6 +566,7 @@ fn approvals(raw: Vec<raw::Approval>, at: &At<'_>, teller: &mut Teller<'_>) -> V
                 teller.problem(at.here(), "missing", format!("an approval needs `{key}`"));
             }
         }
+        teller.in_one_line(raw.by.as_deref().unwrap_or_default(), "by", at.mark("by"));
         let plan = raw
             .plan
             .and_then(|text| teller.take(at.mark("plan"), "digest", "plan", hex_digits(text)));

@@ -198,6 +198,11 @@ pub async fn admin(State(edge): Caller, request: Request, next: Next) -> Result<
 
 /// The site whose page sent this, if it is not our own. A command-line client sends none.
 fn foreign_origin(request: &Request) -> Option<String> {
+    // Where a browser tells how the page stands to us, that counts as well: some send no origin.
+    let site = request.headers().get("sec-fetch-site");
+    if site.is_some_and(|site| !["same-origin", "none"].iter().any(|ours| site == ours)) {
+        return Some("another site".to_owned());
+    }
     let origin = request.headers().get(header::ORIGIN)?;
     let text = origin.to_str().unwrap_or("?");
     let ours = asked_host(request).is_some_and(|host| {

@@ -154,7 +154,7 @@ impl HoldReason {
                 "make sure that this ledger is the newest one, then run `lapsed ledger trust`"
             }
             Self::AccountChanged => {
-                "put the credentials of the known account back, give the new account a name of its own, or say with `formerly` what the provider was called"
+                "put the credentials of the known account back, give the new account a name of its own, or say with `formerly` what the provider was called; where the credentials would go to a new place, `lapsed approve DIGEST` allows it"
             }
             Self::Credentials => {
                 "give credentials that the provider accepts and that may cancel; it is tried again by itself"

@@ -5,14 +5,17 @@
 
 use crate::planted::planted;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::hold::HoldReason;
 use super::ids::ProviderName;
 use super::provider::ProviderKind;
+use super::terms::hex;
 
 /// What a permit rests on; the ledger compares it in the intent's own transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,13 @@ pub struct ProviderMemory {
     pub account: Option<String>,
     /// The account that they belong to now, where it is another one.
     pub other_account: Option<String>,
+    /// Where its credentials may go.
+    #[serde(default)]
+    pub destination: Option<Destination>,
+    /// Where the file would have them go instead. Nothing is sent there until a person on the
+    /// host allows it.
+    #[serde(default)]
+    pub elsewhere: Option<Destination>,
     /// Failures in a row, of which a settled cancellation is the end.
     pub failures: u32,
     /// Readings that failed in a row, of which a reading is the end.
@@ -67,11 +77,112 @@ pub struct ProviderMemory {
     pub resume_at: Option<DateTime<Utc>>,
 }
 
+/// Where a provider's credentials go: its origin, and who could read them on the way there.
+///
+/// The file says where, and a file is what many may propose a change of; the credentials belong
+/// to the host. So a destination is remembered with them, and another one waits for a person who
+/// can reach the host. A certificate authority counts: with one of their own, whoever stands on
+/// the way (a proxy, say) can pass for the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destination {
+    /// Scheme, host and port.
+    pub origin: String,
+    /// The proxy, as the file names it.
+    pub proxy: Option<String>,
+    /// A digest of the private certificate authority.
+    pub ca: Option<String>,
+}
+
+impl Destination {
+    /// Straight to an origin, trusting the usual authorities.
+    fn is_plain(&self) -> bool {
+        self.proxy.is_none() && self.ca.is_none()
+    }
+
+    /// Whether what is sent stays on this machine: http is allowed on loopback alone.
+    fn stays_here(&self) -> bool {
+        self.origin.starts_with("http://") && self.is_plain()
+    }
+
+    /// Whether it is where this kind of provider lives.
+    fn is_usual_of(&self, kind: ProviderKind) -> bool {
+        self.is_plain() && kind.capabilities().default_base_url == Some(self.origin.as_str())
+    }
+
+    /// What a person names to allow it for one provider: 32 hex digits.
+    pub fn digest(&self, name: &ProviderName) -> String {
+        let Self { origin, proxy, ca } = self;
+        let mut hasher = Sha256::new();
+        let parts = [
+            Some("destination"),
+            Some(name.as_str()),
+            Some(origin.as_str()),
+            proxy.as_deref(),
+            ca.as_deref(),
+        ];
+        for part in parts {
+            // Told apart from an empty one by a length that no text has.
+            let length = part.map_or(u64::MAX, |part| part.len() as u64);
+            hasher.update(length.to_be_bytes());
+            hasher.update(part.unwrap_or_default());
+        }
+        hex(&hasher.finalize()[..16])
+    }
+
+    /// What keeps a provider's credentials from going there, and what allows it.
+    pub fn refusal(&self, name: &ProviderName) -> String {
+        format!(
+            "its credentials would go to {self}, which nobody on this host has allowed; `lapsed approve {}` does",
+            self.digest(name)
+        )
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { origin, proxy, ca } = self;
+        f.write_str(origin)?;
+        if let Some(proxy) = proxy {
+            write!(f, " through the proxy {proxy}")?;
+        }
+        if let Some(ca) = ca {
+            let short = ca.get(..16).unwrap_or(ca);
+            write!(f, " trusting the certificate authority {short}…")?;
+        }
+        Ok(())
+    }
+}
+
+/// How new a ledger is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// Its first revision is in force: whoever set it up is at the host, and means what the file
+    /// says.
+    First,
+    /// Anything later: the file may say what its reviewers overlooked.
+    Later,
+}
+
 /// No pause that a provider asks for is longer (design, section 6, step 5), and no trial waits
 /// longer.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 impl ProviderMemory {
+    /// Whether this provider's credentials may go there: where they went before, where its kind
+    /// lives, to this machine from this machine, and anywhere at first.
+    ///
+    /// A memory with an account and without a destination was made by a version that remembered
+    /// none.
+    pub fn allows(&self, destination: &Destination, kind: ProviderKind, age: Age) -> bool {
+        if destination.is_usual_of(kind) {
+            return true;
+        }
+        match &self.destination {
+            Some(known) => known == destination || (known.stays_here() && destination.stays_here()),
+            None => age == Age::First || self.account.is_some() || destination.stays_here(),
+        }
+    }
+
     /// Until when the provider asked for a pause. One that lies further ahead than any pause
     /// was noted by a clock that was wrong.
     pub fn pause_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {

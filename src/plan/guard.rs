@@ -80,6 +80,10 @@ impl Situation<'_> {
             let detail = format!("the credentials belong to {other}, known is {known}");
             gates.push(gate(HoldReason::AccountChanged, detail, None));
         }
+        if let Some(elsewhere) = &self.memory.elsewhere {
+            let detail = elsewhere.refusal(&self.provider.name);
+            gates.push(gate(HoldReason::AccountChanged, detail, None));
+        }
         if let Some(stop) = &self.memory.stop {
             gates.push(gate(stop.reason, stop.why.clone(), Some(stop.trial_at)));
         }
@@ -132,7 +136,10 @@ impl Situation<'_> {
                 && !stop.of_writes
                 && !stop.trial_is_due(self.now)
         });
-        !paused && !stopped && self.memory.other_account.is_none()
+        !paused
+            && !stopped
+            && self.memory.other_account.is_none()
+            && self.memory.elsewhere.is_none()
     }
 
     fn frozen_whole(&self) -> Option<(&Freeze, DateTime<Utc>)> {

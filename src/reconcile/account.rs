@@ -1,17 +1,52 @@
 //! What the credentials belong to, remembered under the provider's name.
 //!
 //! A key of another account must not act on ids of this one: two names for one account, or
-//! another account under a known name, hold everything as `account_changed`.
+//! another account under a known name, hold everything as `account_changed`. So does a file that
+//! would have the credentials go where they never went: before anything at all is sent there.
 
 use crate::config::{Auth, ProviderConfig};
 use crate::ledger::LedgerError;
 use crate::model::hold::HoldReason;
-use crate::model::memory::ProviderMemory;
+use crate::model::memory::{Age, Destination, ProviderMemory};
 use crate::plan::health::{self, Sign};
 use crate::provider::LookError;
 
 use super::live::InForce;
 use super::pass::{Party, Tools};
+
+/// The number of a ledger's first revision.
+const FIRST: i64 = 1;
+
+/// Whether a provider's credentials may go where the file sends them; remembers where they may.
+/// Nothing is sent before this says so.
+pub async fn at_home(
+    tools: &Tools,
+    config: &ProviderConfig,
+    destination: Destination,
+    in_force: &InForce,
+) -> Result<bool, LedgerError> {
+    let name = &config.name;
+    let before = tools.ledger.provider(name.clone()).await?;
+    let age = match in_force.number {
+        FIRST => Age::First,
+        _ => Age::Later,
+    };
+    let allowed = before.allows(&destination, config.kind(), age);
+    let mut after = before.clone();
+    if allowed {
+        after.destination = Some(destination);
+        after.elsewhere = None;
+    } else {
+        if before.elsewhere.as_ref() != Some(&destination) {
+            tracing::error!(provider = %name, %destination, "nothing is sent to {name}: {}", destination.refusal(name));
+        }
+        after.elsewhere = Some(destination);
+    }
+    if after != before {
+        tools.ledger.remember(name.clone(), after).await?;
+    }
+    Ok(allowed)
+}
 
 /// Asks whose credentials these are and compares with what is remembered. Gives whether the
 /// provider may be passed over; the gates tell people why not.

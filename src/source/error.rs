@@ -21,6 +21,11 @@ pub enum SourceError {
         /// Whether permissions are at fault.
         denied: bool,
     },
+    /// An included file's name would not fit into one line.
+    Name {
+        /// Which.
+        path: PathBuf,
+    },
     /// A folder, a pipe or a device stands where a file belongs.
     NotAFile {
         /// Which.
@@ -83,6 +88,11 @@ impl fmt::Display for SourceError {
                     false => Ok(()),
                 }
             }
+            Self::Name { path } => write!(
+                f,
+                "the name of {} has control characters in it; give the file another",
+                shown(path)
+            ),
             Self::NotAFile { path } => {
                 write!(f, "{} is no regular file; name one that is", shown(path))
             }

@@ -173,6 +173,12 @@ impl Walk<'_> {
         if text == self.main {
             return Ok(false);
         }
+        // It is told in lines of logs, tables and annotations.
+        if text.chars().any(char::is_control) {
+            return Err(SourceError::Name {
+                path: name.to_owned(),
+            });
+        }
         let real = real(path)?;
         if real.starts_with(self.root) {
             self.found.files.insert(text.into_owned(), real);

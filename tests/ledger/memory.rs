@@ -2,7 +2,7 @@
 
 use lapsed::ledger::Command;
 use lapsed::model::hold::HoldReason;
-use lapsed::model::memory::{ProviderMemory, Stop};
+use lapsed::model::memory::{Destination, ProviderMemory, Stop};
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::standing::{Settlement, State};
 
@@ -34,6 +34,12 @@ fn stopped() -> ProviderMemory {
         kind: Some(ProviderKind::Lotus),
         account: Some("org_1".to_owned()),
         other_account: Some("org_2".to_owned()),
+        destination: Some(Destination {
+            origin: "https://billing.example.com".to_owned(),
+            proxy: None,
+            ca: Some("c0ffee".to_owned()),
+        }),
+        elsewhere: None,
         failures: 4,
         read_failures: 2,
         stop: Some(Stop {

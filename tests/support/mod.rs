@@ -148,15 +148,30 @@ policies:
         daemon
     }
 
+    /// Starts the daemon in another way and waits until it serves.
+    pub fn daemon_with(&self, tune: impl FnOnce(&mut Command)) -> Daemon {
+        let mut daemon = self.start_with(tune);
+        daemon.serving();
+        daemon
+    }
+
     /// Starts the daemon and waits for nothing.
     pub fn start(&self) -> Daemon {
+        self.start_with(|_| {})
+    }
+
+    fn start_with(&self, tune: impl FnOnce(&mut Command)) -> Daemon {
         let mut command = lapsed();
         command
             .current_dir(self.path())
-            .args(["run", "--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(["run", "--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
+        tune(&mut command);
+        if !command.get_args().any(|it| it == "--log-format") {
+            command.args(["--log-format", "json"]);
+        }
         Daemon::of(command.spawn().unwrap())
     }
 

@@ -197,7 +197,9 @@ fn detail(gate: &GateReport) -> String {
 
 fn gate(reason: HoldReason, detail: String, names: &str) -> Point {
     let what = match reason {
-        HoldReason::AccountChanged => format!("{names} shows another account"),
+        HoldReason::AccountChanged => {
+            format!("{names} shows another account, or its credentials would go elsewhere")
+        }
         HoldReason::Credentials => format!("{names} does not accept the credentials"),
         HoldReason::ProviderStopped => format!("{names} is stopped"),
         HoldReason::ClockSkew => format!("the clock of {names} is not ours"),
