@@ -79,7 +79,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("axum", &["http", "sandbox"]),
     ("minijinja", &["http"]),
     ("clap", &["cli"]),
-    ("rustix", &["clock", "source"]),
+    ("rustix", &["clock", "source", "telemetry"]),
 ];
 
 /// Rooms without `async`, clock, disk, network or randomness.
