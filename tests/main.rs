@@ -5,6 +5,7 @@
 )]
 
 mod arrows;
+mod attack;
 mod cli;
 mod crash;
 mod daemon;

@@ -150,6 +150,11 @@ policies:
 
     /// Starts the daemon and waits for nothing.
     pub fn start(&self) -> Daemon {
+        self.start_as(|_| {})
+    }
+
+    /// The same in other surroundings: an environment, a log that nobody reads.
+    pub fn start_as(&self, tune: impl FnOnce(&mut Command)) -> Daemon {
         let mut command = lapsed();
         command
             .current_dir(self.path())
@@ -157,6 +162,7 @@ policies:
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
+        tune(&mut command);
         Daemon::of(command.spawn().unwrap())
     }
 
@@ -276,13 +282,14 @@ pub struct Daemon {
 impl Daemon {
     fn of(mut child: Child) -> Self {
         let log = Arc::new(Mutex::new(Vec::new()));
-        let stderr = child.stderr.take().unwrap();
-        let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                kept.lock().unwrap().push(line);
-            }
-        });
+        if let Some(stderr) = child.stderr.take() {
+            let kept = Arc::clone(&log);
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    kept.lock().unwrap().push(line);
+                }
+            });
+        }
         Self {
             child,
             log,
@@ -290,7 +297,8 @@ impl Daemon {
         }
     }
 
-    fn serving(&mut self) {
+    /// Waits until it serves.
+    pub fn serving(&mut self) {
         const SAYS: &str = "listening on http://";
         until("the daemon listens", || {
             self.log
