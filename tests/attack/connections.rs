@@ -39,7 +39,7 @@ fn a_connection_that_is_cut_or_late_anywhere_cancels_nobody_twice_and_forgets_no
     let home = many(EACH, EACH, EACH);
     let proxy = unreliable(&home);
     let text = home.text(NO_LIMITS, &lines(&all(&home)));
-    home.write_text(&proxy.before_all(&home, &patient(&text, "1s", "5s")));
+    home.write_text(&proxy.before_all(&home, &patient(&text, "3s", "8s")));
     let _daemon = home.daemon();
     until_each_is_cancelled_once(&home, 3 * EACH as usize);
 }

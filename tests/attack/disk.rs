@@ -82,6 +82,9 @@ fn it_says_so(daemon: &Daemon, words: &str) {
         let ready = daemon.get("/readyz");
         ready.status == 503 && ready.body.contains(words)
     });
+    // Also after others, who have nothing to write, found nothing amiss.
+    until_passes(daemon, "academy", 2.0);
+    assert_eq!(daemon.get("/readyz").status, 503);
     assert_eq!(daemon.get("/").status, 200);
     assert_eq!(daemon.get("/livez").status, 200);
 }
