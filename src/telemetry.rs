@@ -1,7 +1,7 @@
 //! Sets up logs: text or JSON, a line each, to stderr.
 //!
-//! A log must never be the reason that the daemon stops: what cannot be written is dropped,
-//! and a panic becomes a line like any other. It must not be a way to forge a line or to
+//! A log must never be the reason that the daemon stops: what cannot be written is dropped, also
+//! where its reader has stopped reading, and a panic becomes a line like any other. It must not be a way to forge a line or to
 //! steer a terminal either, because it shows what files and providers say.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -9,7 +9,10 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
+use std::sync::{Mutex, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Subscriber, error};
@@ -79,7 +82,7 @@ const USUAL_OF_OTHERS: LevelFilter = LevelFilter::WARN;
 ///
 /// When level or filter are not understood, or when logs have been set up before.
 pub fn start(logging: &Logging) -> Result<(), TelemetryError> {
-    let subscriber = subscriber(logging, io::stderr().is_terminal(), io::stderr)?;
+    let subscriber = subscriber(logging, io::stderr().is_terminal(), || Unheld)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::Twice)?;
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -232,6 +235,86 @@ pub fn json_for_people(text: &str) -> String {
 /// or turns the direction of what follows.
 fn is_obeyed(char: char) -> bool {
     char.is_control() || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// How long a line waits for a reader that takes nothing; after one wait in vain, the next lines
+/// wait no longer until it has taken something.
+const LONGEST_WAIT: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+
+/// What a pipe takes without waiting if it takes anything at all (`PIPE_BUF` in pipe(7)).
+const TAKEN_AT_ONCE: usize = 4096;
+
+/// Standard error, by which nobody is held whose reader has stopped reading: a pipe that is full
+/// would stop whatever thread has something to log, and so the daemon.
+struct Unheld;
+
+/// How far the log has come.
+static LOG: Mutex<Pipe> = Mutex::new(Pipe {
+    stuck: false,
+    rest: Vec::new(),
+});
+
+struct Pipe {
+    /// The last wait was in vain.
+    stuck: bool,
+    /// The end of a line that has begun: it comes before any other.
+    rest: Vec<u8>,
+}
+
+impl Write for Unheld {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = std::mem::take(&mut log.rest);
+        let taken = log.put(&begun)?;
+        log.rest.extend_from_slice(&begun[taken..]);
+        if log.rest.is_empty() {
+            let taken = log.put(line)?;
+            if taken > 0 {
+                log.rest.extend_from_slice(&line[taken..]);
+            }
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Pipe {
+    /// Writes as much as is taken, and says how much that was.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut taken = 0;
+        for part in bytes.chunks(TAKEN_AT_ONCE) {
+            if !self.has_room() {
+                break;
+            }
+            io::stderr().write_all(part)?;
+            taken += part.len();
+        }
+        Ok(taken)
+    }
+
+    fn has_room(&mut self) -> bool {
+        let wait = match self.stuck {
+            true => Timespec::default(),
+            false => LONGEST_WAIT,
+        };
+        let stderr = io::stderr();
+        let has_room = loop {
+            let mut asked = [PollFd::new(&stderr, PollFlags::OUT)];
+            match poll(&mut asked, Some(&wait)) {
+                Err(Errno::INTR) => {}
+                // What cannot be asked is tried.
+                found => break found != Ok(0),
+            }
+        };
+        self.stuck = !has_room;
+        has_room
+    }
 }
 
 /// Writes each event at once, and drops what cannot be written.

@@ -6,6 +6,7 @@
 
 mod abuse;
 mod arrows;
+mod attack;
 mod canary;
 mod cli;
 mod crash;

@@ -162,6 +162,9 @@ impl Keeper {
         let now = self.tools.clock.now();
         let before = self.manifest.clone();
         let before_config = before.as_deref().map(|manifest| &manifest.config);
+        if let Some(meant) = &proposal.manifest.config.ledger_id {
+            ledger.named(meant.clone()).await?;
+        }
         let Acceptance {
             number,
             verdict,

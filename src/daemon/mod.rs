@@ -31,6 +31,11 @@ pub mod worker;
 /// How often the inbox is looked into when nobody rings: commands of other processes cannot.
 const INBOX_POLL: Duration = Duration::from_secs(1);
 
+/// Who works with the ledger besides the providers' workers, which are called by their names: no
+/// provider can be called so.
+const FILES: &str = "(files)";
+const INBOX: &str = "(inbox)";
+
 /// How long what is in flight may take to end after a signal: a little less than the 25 s
 /// within which the process must be gone (design, section 7).
 const GRACE: Duration = Duration::from_secs(23);
@@ -142,11 +147,17 @@ impl Daemon {
 
 async fn take(keeper: &mut Keeper, workers: &mut Workers, latest: &Latest) {
     match keeper.take(latest).await {
-        Ok(Verdict::Accepted) => workers.follow(),
-        Ok(Verdict::Unchanged) => workers.begin(latest),
+        Ok(verdict) => {
+            workers.live.ledger_works(FILES);
+            match verdict {
+                Verdict::Accepted => workers.follow(),
+                Verdict::Unchanged => workers.begin(latest),
+            }
+        }
         Err(error) => ledger_failed(
             &workers.tools,
             &workers.live,
+            FILES,
             &error,
             "the newest text is taken when it works again",
         ),
@@ -154,16 +165,17 @@ async fn take(keeper: &mut Keeper, workers: &mut Workers, latest: &Latest) {
 }
 
 async fn apply_inbox(tools: &Tools, live: &Live) {
-    if let Err(error) = tools.inbox.apply(tools.clock.now()).await {
-        ledger_failed(tools, live, &error, "commands wait");
+    match tools.inbox.apply(tools.clock.now()).await {
+        Ok(()) => live.ledger_works(INBOX),
+        Err(error) => ledger_failed(tools, live, INBOX, &error, "commands wait"),
     }
 }
 
 /// Tells that the ledger failed. One that is gone for good ends the daemon: whoever watches
 /// over it starts another, which opens the ledger anew.
-fn ledger_failed(tools: &Tools, live: &Live, error: &LedgerError, meanwhile: &str) {
+fn ledger_failed(tools: &Tools, live: &Live, whom: &str, error: &LedgerError, meanwhile: &str) {
     tools.metrics.ledger_failed();
-    live.ledger_failure.store(Some(Arc::new(error.to_string())));
+    live.ledger_failed(whom, error.to_string());
     tracing::error!(%error, "the ledger failed; {meanwhile}");
     if matches!(error, LedgerError::Gone) {
         live.ledger_gone.store(true, Ordering::Relaxed);

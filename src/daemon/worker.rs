@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,10 @@ use crate::reconcile::pass::{Occasion, Party, PassReport, Tools, let_time_go_by,
 /// How often a waiting worker looks at the clock, so that a wall clock that jumps, or a
 /// machine that slept, delays a tick by no more than this.
 const GLANCE: Duration = Duration::from_secs(1);
+
+/// By so much less than the time since boot must wall time have gone on to have been set back;
+/// what is less is a clock that is being slewed.
+const SET_BACK: TimeDelta = TimeDelta::seconds(1);
 
 /// The longest pause between passes that wake and find nothing to do.
 const LONGEST_IDLE: Duration = Duration::from_secs(30);
@@ -88,6 +92,8 @@ struct State {
     next_wake_at: Option<DateTime<Utc>>,
     idle_passes: u32,
     idle_until: DateTime<Utc>,
+    /// Both clocks at the last look at them; none before the first.
+    looked_at: Option<(DateTime<Utc>, Duration)>,
 }
 
 struct Connected {
@@ -108,20 +114,53 @@ impl Worker {
             next_wake_at: Some(now),
             idle_passes: 0,
             idle_until: now,
+            looked_at: None,
         };
         while !self.retire.is_cancelled() {
+            if self.was_set_back(&mut state)
+                && let Err(error) = self.wake_sent(&mut state).await
+            {
+                self.ledger_failed(&mut state, Occasion::Wake, &error);
+            }
             let Some(occasion) = self.wait(&mut state).await else {
                 continue;
             };
             let setting = Arc::clone(&self.settings.borrow_and_update());
             match self.pass(&mut state, &setting, occasion).await {
                 Ok(report) => {
-                    self.live.ledger_failure.store(None);
+                    self.live.ledger_works(setting.config.name.as_str());
                     self.rest(&mut state, &report);
                 }
                 Err(error) => self.ledger_failed(&mut state, occasion, &error),
             }
         }
+        let name = self.settings.borrow().config.name.clone();
+        self.live.ledger_works(name.as_str());
+    }
+
+    /// Whether wall time was set back since the last look, or may have been while no worker
+    /// looked. What was to be waited for by the clock before is waited for no longer.
+    fn was_set_back(&self, state: &mut State) -> bool {
+        let (now, boot) = (self.tools.clock.now(), self.tools.clock.since_boot());
+        let before = state.looked_at.replace((now, boot));
+        let set_back = before.is_none_or(|(then, boot_then)| {
+            let went_on = TimeDelta::from_std(boot.saturating_sub(boot_then)).unwrap_or_default();
+            now - then < went_on - SET_BACK
+        });
+        if set_back {
+            state.idle_until = now;
+            state.ticked_at = state.ticked_at.min(now);
+        }
+        set_back
+    }
+
+    /// Looks at what was sent without waiting for a time that another clock told.
+    async fn wake_sent(&self, state: &mut State) -> Result<(), LedgerError> {
+        let now = self.tools.clock.now();
+        let name = self.settings.borrow().config.name.clone();
+        self.tools.ledger.wake_sent(name, now).await?;
+        state.next_wake_at = Some(now);
+        Ok(())
     }
 
     /// Waits for a reason to make a pass; none: look again.
@@ -261,9 +300,11 @@ impl Worker {
 
     /// Nothing is sent while the ledger fails; it is tried again by itself.
     fn ledger_failed(&self, state: &mut State, occasion: Occasion, error: &LedgerError) {
+        let name = self.settings.borrow().config.name.clone();
         super::ledger_failed(
             &self.tools,
             &self.live,
+            name.as_str(),
             error,
             "nothing is sent until it works again",
         );

@@ -18,9 +18,24 @@ pub struct Intent {
     key: Key,
     attempt: u32,
     action: Action,
-    send_before: DateTime<Utc>,
-    send_before_boot: Duration,
+    last_moment: LastMoment,
+}
+
+/// The last moment at which an intent's request may go out, by both clocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastMoment {
+    at: DateTime<Utc>,
+    since_boot: Duration,
     boot_id: String,
+}
+
+impl LastMoment {
+    /// Whether it is ahead by wall time and by the time since boot, which goes on while the
+    /// machine sleeps.
+    pub fn is_ahead(&self, now: DateTime<Utc>, boot_id: &str, since_boot: Duration) -> bool {
+        let ahead = now < self.at && boot_id == self.boot_id && since_boot < self.since_boot;
+        planted!(SendBeforeIgnored, true, ahead)
+    }
 }
 
 impl Intent {
@@ -40,9 +55,11 @@ impl Intent {
             key,
             attempt,
             action,
-            send_before,
-            send_before_boot,
-            boot_id,
+            last_moment: LastMoment {
+                at: send_before,
+                since_boot: send_before_boot,
+                boot_id,
+            },
         }
     }
 
@@ -68,15 +85,18 @@ impl Intent {
 
     /// After this instant nothing may be sent.
     pub const fn send_before(&self) -> DateTime<Utc> {
-        self.send_before
+        self.last_moment.at
+    }
+
+    /// The same by both clocks.
+    pub const fn last_moment(&self) -> &LastMoment {
+        &self.last_moment
     }
 
     /// Whether both clocks still allow to send: wall time, and the time since boot, which
     /// goes on while the machine sleeps.
     pub fn still_valid(&self, now: DateTime<Utc>, boot_id: &str, since_boot: Duration) -> bool {
-        let valid =
-            now < self.send_before && boot_id == self.boot_id && since_boot < self.send_before_boot;
-        planted!(SendBeforeIgnored, true, valid)
+        self.last_moment.is_ahead(now, boot_id, since_boot)
     }
 }
 

@@ -41,6 +41,9 @@ pub type Reply<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
 pub trait Ledger: Send + Sync {
     /// Which ledger this is, and whether it may be acted on.
     fn identity(&self) -> Reply<'_, Identity>;
+    /// The file says which ledger it means: another one is in doubt until it is trusted in that
+    /// one's place.
+    fn named(&self, ledger_id: String) -> Reply<'_, ()>;
     /// A person says that the ledger may be acted on.
     fn trust(&self, by: String, at: DateTime<Utc>) -> Reply<'_, ()>;
 
@@ -102,6 +105,9 @@ pub trait Ledger: Send + Sync {
     fn interrupt_all(&self, at: DateTime<Utc>) -> Reply<'_, u64>;
     /// Lets requests of a provider be looked at again now, because what held them may be gone.
     fn wake_held(&self, provider: ProviderName, at: DateTime<Utc>) -> Reply<'_, u64>;
+    /// Lets what was sent, or is tried again, be looked at now: the time that was set for it was
+    /// told by a clock that may have been ahead.
+    fn wake_sent(&self, provider: ProviderName, at: DateTime<Utc>) -> Reply<'_, u64>;
     /// Holds as `config_stale` exactly the given rows; frees all others of it.
     fn mark_stale(&self, rows: Vec<i64>, at: DateTime<Utc>) -> Reply<'_, u64>;
 

@@ -20,7 +20,7 @@ use crate::model::provider::ProviderKind;
 use crate::planted::planted;
 
 use self::list::{Cursor, ListPage, Scope};
-use self::transport::{Reply, WriteTransport};
+use self::transport::{Reply, StillValid, WriteTransport};
 
 mod kajabi;
 pub mod list;
@@ -231,7 +231,7 @@ struct Writer<A> {
 }
 
 impl<A: Adapter> Writer<A> {
-    async fn carry_out(&self, order: &Order, still_valid: &(dyn Fn() -> bool + Sync)) -> Answer {
+    async fn carry_out(&self, order: &Order, still_valid: StillValid) -> Answer {
         let request = match self.adapter.request(order).await {
             Ok(request) => request,
             Err(why) => return Answer::NotSent { why },
@@ -273,9 +273,10 @@ impl<A: Adapter> Canceller for Writer<A> {
                 action: intent.action().clone(),
             };
             let clock = self.transport.clock();
+            let last_moment = intent.last_moment().clone();
             let still_valid =
-                || intent.still_valid(clock.now(), &clock.boot_id(), clock.since_boot());
-            self.carry_out(&order, &still_valid).await
+                move || last_moment.is_ahead(clock.now(), &clock.boot_id(), clock.since_boot());
+            self.carry_out(&order, Arc::new(still_valid)).await
         })
     }
 }

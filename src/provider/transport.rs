@@ -1,10 +1,12 @@
 //! Sends one request: no redirect followed, nothing repeated, nothing read without an end.
 //!
 //! The read half can send GET and the token request alone; the write half sends what an
-//! intent allows, after a last look at both clocks. Both share one [`Throttle`].
+//! intent allows, after a last look at both clocks once it is connected. Both share one
+//! [`Throttle`].
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,6 +18,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Method, Request, Response, Url};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service};
 
 use super::words::{self, Secrets};
 use super::{Admission, ConnectError, LookError, Meter, Setup, Way};
@@ -511,6 +514,62 @@ impl ReadTransport {
     }
 }
 
+/// Whether a write may still go out.
+pub(super) type StillValid = Arc<dyn Fn() -> bool + Send + Sync>;
+
+tokio::task_local! {
+    /// Of the write that is being sent.
+    static STILL_VALID: StillValid;
+}
+
+/// Lets a write go out over a new connection only if it is still valid by then: connecting
+/// takes its time, and the process may be stopped meanwhile.
+#[derive(Clone)]
+struct LastCheck;
+
+impl<S> Layer<S> for LastCheck {
+    type Service = Checked<S>;
+
+    fn layer(&self, connector: S) -> Checked<S> {
+        Checked(connector)
+    }
+}
+
+/// A connector whose connections are worth nothing once it is too late.
+#[derive(Clone)]
+struct Checked<S>(S);
+
+/// Why a connection was given up before anything was written to it.
+#[derive(Debug, thiserror::Error)]
+#[error("connected too late")]
+struct TooLate;
+
+impl<S, To> Service<To> for Checked<S>
+where
+    S: Service<To, Error = Box<dyn std::error::Error + Send + Sync>>,
+    S::Response: Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, to: To) -> Self::Future {
+        let connecting = self.0.call(to);
+        Box::pin(async move {
+            let connection = connecting.await?;
+            match STILL_VALID.try_with(|still_valid| still_valid()) {
+                Ok(true) => Ok(connection),
+                Ok(false) | Err(_) => Err(TooLate.into()),
+            }
+        })
+    }
+}
+
 /// Sends what an intent allows, once.
 pub(super) struct WriteTransport {
     line: Line,
@@ -519,14 +578,17 @@ pub(super) struct WriteTransport {
 impl WriteTransport {
     pub(super) fn connect(setup: &Setup) -> Result<Self, ConnectError> {
         // A connection that idled may be dead, and a client that finds it so sends again.
-        let fresh = |builder: ClientBuilder| builder.pool_max_idle_per_host(0).http1_only();
+        let fresh = |builder: ClientBuilder| {
+            let alone = builder.pool_max_idle_per_host(0).http1_only();
+            alone.connector_layer(LastCheck)
+        };
         Ok(Self {
             line: Line::connect(setup, fresh)?,
         })
     }
 
-    pub(super) fn clock(&self) -> &dyn Clock {
-        &*self.line.clock
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.line.clock)
     }
 
     pub(super) async fn admit(&self) -> Result<Admission, LookError> {
@@ -538,7 +600,7 @@ impl WriteTransport {
     pub(super) async fn send(
         &self,
         request: Request,
-        still_valid: &(dyn Fn() -> bool + Sync),
+        still_valid: StillValid,
     ) -> Result<Reply, Answer> {
         let not_sent = |why: &str| Answer::NotSent {
             why: why.to_owned(),
@@ -550,16 +612,22 @@ impl WriteTransport {
         if self.line.throttle.pause_left().is_some() {
             return Err(not_sent("the provider has asked for a pause"));
         }
-        if self.line.throttle.stop.is_cancelled() {
+        let stop = self.line.throttle.stop.clone();
+        if stop.is_cancelled() {
             return Err(not_sent("lapsed was stopped while it waited for its turn"));
         }
         if !still_valid() {
             return Err(not_sent("its time to be sent had run out"));
         }
-        self.line
-            .send(request, "cancel", Largest::Page)
+        let asked_last = Arc::clone(&still_valid);
+        let asked_last: StillValid = Arc::new(move || !stop.is_cancelled() && asked_last());
+        STILL_VALID
+            .scope(asked_last, self.line.send(request, "cancel", Largest::Page))
             .await
             .map_err(|lost| match lost {
+                Lost::NoAnswer(NoAnswer::NotConnected) if !still_valid() => {
+                    not_sent("its time to be sent had run out before it was connected")
+                }
                 Lost::NoAnswer(NoAnswer::NotConnected) => not_sent(lost.in_words()),
                 Lost::NoAnswer(NoAnswer::TimedOut | NoAnswer::Broken) | Lost::TooLarge(_) => {
                     Answer::Unclear {

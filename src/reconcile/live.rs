@@ -1,8 +1,9 @@
 //! What the daemon knows of itself at this moment: the revision in force, what was last read
 //! of the files, and how to wake it. The HTTP port reads it; only the daemon writes it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
@@ -45,8 +46,9 @@ pub struct Live {
     pub in_force: ArcSwapOption<InForce>,
     /// What was last read of the files.
     pub source: ArcSwap<SourceState>,
-    /// Why the ledger last failed, until it works again.
-    pub ledger_failure: ArcSwapOption<String>,
+    /// Whom the ledger last failed, and why, until it works again for them: that it works for
+    /// one who has nothing to write says nothing.
+    ledger_failures: Mutex<BTreeMap<String, String>>,
     /// Set when the ledger will not work again in this process.
     pub ledger_gone: AtomicBool,
     /// Rung after a command was appended to the inbox.
@@ -62,9 +64,30 @@ impl Live {
         if self.in_force.load().is_none() {
             missing.push(("revision", "no valid revision is loaded".to_owned()));
         }
-        if let Some(why) = self.ledger_failure.load().as_deref() {
-            missing.push(("ledger", why.clone()));
+        if let Some(why) = self.ledger_failure() {
+            missing.push(("ledger", why));
         }
         missing
+    }
+
+    /// Notes that the ledger failed somebody.
+    pub fn ledger_failed(&self, whom: &str, why: String) {
+        self.failures().insert(whom.to_owned(), why);
+    }
+
+    /// Notes that it works for somebody.
+    pub fn ledger_works(&self, for_whom: &str) {
+        self.failures().remove(for_whom);
+    }
+
+    /// Why the ledger does not work, if it does not.
+    pub fn ledger_failure(&self) -> Option<String> {
+        self.failures().values().next().cloned()
+    }
+
+    fn failures(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.ledger_failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

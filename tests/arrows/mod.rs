@@ -80,7 +80,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("axum", &["http", "sandbox"]),
     ("minijinja", &["http"]),
     ("clap", &["cli"]),
-    ("rustix", &["clock", "source", "daemon"]),
+    ("rustix", &["clock", "source", "daemon", "telemetry"]),
 ];
 
 /// Rooms without `async`, clock, disk, network or randomness.

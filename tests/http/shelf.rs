@@ -84,7 +84,13 @@ impl Ledger for Shelf {
             doubt: self.doubt.lock().unwrap().clone(),
         })
     }
+    fn named(&self, _: String) -> Reply<'_, ()> {
+        self.never()
+    }
     fn trust(&self, _: String, _: DateTime<Utc>) -> Reply<'_, ()> {
+        self.never()
+    }
+    fn wake_sent(&self, _: ProviderName, _: DateTime<Utc>) -> Reply<'_, u64> {
         self.never()
     }
     fn current(&self) -> Reply<'_, Option<Revision>> {

@@ -12,6 +12,7 @@ facts! {
     a_record_of_everything_that_happens_is_whole_over_kills,
     a_ledger_keeps_its_name_and_no_two_share_one,
     a_ledger_that_was_never_in_doubt_can_be_trusted,
+    another_ledger_than_the_file_means_is_in_doubt_until_it_is_trusted_in_its_place,
 }
 
 async fn an_empty_record_is_whole_and_has_no_head(bench: Bench) {
@@ -94,4 +95,21 @@ async fn a_ledger_that_was_never_in_doubt_can_be_trusted(mut bench: Bench) {
     bench.trust("dana".to_owned(), at(1)).await.unwrap();
     bench.kill();
     assert_eq!(bench.identity().await.unwrap().doubt, None);
+}
+
+async fn another_ledger_than_the_file_means_is_in_doubt_until_it_is_trusted_in_its_place(
+    mut bench: Bench,
+) {
+    let own = bench.identity().await.unwrap().ledger_id;
+    bench.named(own.clone()).await.unwrap();
+    assert_eq!(bench.identity().await.unwrap().doubt, None);
+    bench.named("another".to_owned()).await.unwrap();
+    bench.kill();
+    let doubt = bench.identity().await.unwrap().doubt.unwrap();
+    assert!(doubt.contains("another") && doubt.contains(&own), "{doubt}");
+    bench.trust("dana".to_owned(), at(1)).await.unwrap();
+    bench.named("another".to_owned()).await.unwrap();
+    assert_eq!(bench.identity().await.unwrap().doubt, None);
+    bench.named("a third".to_owned()).await.unwrap();
+    assert!(bench.identity().await.unwrap().doubt.is_some());
 }

@@ -160,6 +160,11 @@ policies:
         self.start_with(|_| {})
     }
 
+    /// The same in other surroundings: an environment, a log that nobody reads.
+    pub fn start_as(&self, tune: impl FnOnce(&mut Command)) -> Daemon {
+        self.start_with(tune)
+    }
+
     fn start_with(&self, tune: impl FnOnce(&mut Command)) -> Daemon {
         let mut command = lapsed();
         command
@@ -291,13 +296,14 @@ pub struct Daemon {
 impl Daemon {
     fn of(mut child: Child) -> Self {
         let log = Arc::new(Mutex::new(Vec::new()));
-        let stderr = child.stderr.take().unwrap();
-        let kept = Arc::clone(&log);
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                kept.lock().unwrap().push(line);
-            }
-        });
+        if let Some(stderr) = child.stderr.take() {
+            let kept = Arc::clone(&log);
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    kept.lock().unwrap().push(line);
+                }
+            });
+        }
         Self {
             child,
             log,
@@ -305,7 +311,8 @@ impl Daemon {
         }
     }
 
-    fn serving(&mut self) {
+    /// Waits until it serves.
+    pub fn serving(&mut self) {
         const SAYS: &str = "listening on http://";
         until("the daemon listens", || {
             self.log

@@ -147,8 +147,8 @@ pub async fn index(app: &App) -> Index {
         .and_then(|it| chrono::Duration::from_std(it.config.reconcile.source_max_age).ok())
         .and_then(|age| frame.now.checked_sub_signed(age));
     let mut points = summary::of_source(&source, oldest);
-    if let Some(why) = app.live.ledger_failure.load().as_deref() {
-        points.push(ledger_failed(why));
+    if let Some(why) = app.live.ledger_failure() {
+        points.push(ledger_failed(&why));
     }
     let board = match in_force {
         None => Err(no_revision()),

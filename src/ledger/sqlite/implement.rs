@@ -27,6 +27,10 @@ impl Ledger for SqliteLedger {
         })
     }
 
+    fn named(&self, ledger_id: String) -> Reply<'_, ()> {
+        self.write(move |tx| tx.named(&ledger_id))
+    }
+
     fn trust(&self, by: String, at: DateTime<Utc>) -> Reply<'_, ()> {
         self.write(move |tx| tx.trust(&by, at))
     }
@@ -115,6 +119,10 @@ impl Ledger for SqliteLedger {
 
     fn wake_held(&self, provider: ProviderName, at: DateTime<Utc>) -> Reply<'_, u64> {
         self.write(move |tx| tx.wake_held(&provider, at))
+    }
+
+    fn wake_sent(&self, provider: ProviderName, at: DateTime<Utc>) -> Reply<'_, u64> {
+        self.write(move |tx| tx.wake_sent(&provider, at))
     }
 
     fn mark_stale(&self, rows: Vec<i64>, at: DateTime<Utc>) -> Reply<'_, u64> {

@@ -225,14 +225,37 @@ impl Tx<'_> {
         Ok(1)
     }
 
+    /// Notes which ledger the file means, and doubts this one if it is another.
+    pub(super) fn named(&mut self, meant: &str) -> Result<(), LedgerError> {
+        let own = open::meta(self.conn, "ledger_id")?.unwrap_or_default();
+        let trusted = open::meta(self.conn, "trusted_in_place_of")?;
+        let known = meant == own || trusted.as_deref() == Some(meant);
+        if known || open::meta(self.conn, "doubt")?.is_some() {
+            return self.note("named", meant);
+        }
+        self.note("named", meant)?;
+        self.note(
+            "doubt",
+            &format!("the file means ledger {meant}, but this one is {own}; was it lost, or is the path another?"),
+        )
+    }
+
+    fn note(&self, key: &str, value: &str) -> Result<(), LedgerError> {
+        self.conn.execute(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [key, value],
+        )?;
+        Ok(())
+    }
+
     pub(super) fn trust(&mut self, by: &str, at: DateTime<Utc>) -> Result<(), LedgerError> {
         self.conn
             .execute("DELETE FROM meta WHERE key = 'doubt'", [])?;
-        self.conn.execute(
-            "INSERT INTO meta (key, value) VALUES ('trusted', ?1)
-             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            [format!("{} by {by}", at.to_rfc3339())],
-        )?;
+        if let Some(meant) = open::meta(self.conn, "named")? {
+            self.note("trusted_in_place_of", &meant)?;
+        }
+        self.note("trusted", &format!("{} by {by}", at.to_rfc3339()))?;
         self.trusted = true;
         Ok(())
     }
@@ -321,5 +344,13 @@ impl Tx<'_> {
         at: DateTime<Utc>,
     ) -> Result<u64, LedgerError> {
         queue::wake_held(self.conn, provider, at)
+    }
+
+    pub(super) fn wake_sent(
+        &self,
+        provider: &ProviderName,
+        at: DateTime<Utc>,
+    ) -> Result<u64, LedgerError> {
+        queue::wake_sent(self.conn, provider, at)
     }
 }

@@ -127,6 +127,7 @@ impl SqliteLedger {
                 open::check_version(&conn, path)?;
                 open::check_whole(&conn, path)?;
                 open::migrate(&mut conn, path)?;
+                open::check_indexes(&conn, path)?;
                 let doubt = open::doubt(&conn, path)?;
                 (Some(lock), conn, doubt)
             }

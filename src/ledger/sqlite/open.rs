@@ -1,9 +1,11 @@
 //! Opening a ledger: the lock, the settings that durability rests on, the migrations, the mark.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
 
@@ -199,6 +201,60 @@ pub(super) fn check_whole(conn: &Connection, path: &Path) -> Result<(), LedgerEr
             path.display()
         ),
     })
+}
+
+/// Looks whether the indexes by which requests are found say what their rows say, which
+/// `quick_check` leaves out: a key that is lost in its index would be taken for a new request and
+/// sent again, and a row that is lost in the queue would be forgotten.
+pub(super) fn check_indexes(conn: &Connection, path: &Path) -> Result<(), LedgerError> {
+    for (index, columns, which) in [
+        (
+            "sqlite_autoindex_requests_1",
+            "id, provider, subscription, again",
+            "TRUE",
+        ),
+        (
+            "requests_wake",
+            "id, provider, lane, wake_at",
+            "wake_at IS NOT NULL",
+        ),
+    ] {
+        let sum_by = |way: &str| {
+            let sql = format!("SELECT {columns} FROM requests {way} WHERE {which}");
+            sum(conn, &sql).map_err(|error| unusable(path, &error))
+        };
+        let same = sum_by(&format!("INDEXED BY {index}"))? == sum_by("NOT INDEXED")?;
+        if !same {
+            return Err(LedgerError::Unfit {
+                why: format!(
+                    "the ledger {} is corrupt (the index {index} is not that of its rows); restore the newest backup, then run `lapsed ledger trust`",
+                    path.display()
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A sum over what is read, in whatever order it comes.
+fn sum(conn: &Connection, sql: &str) -> rusqlite::Result<u64> {
+    let mut rows = conn.prepare(sql)?;
+    let columns = rows.column_count();
+    let mut rows = rows.query([])?;
+    let mut sum = 0_u64;
+    while let Some(row) = rows.next()? {
+        let mut hasher = DefaultHasher::new();
+        for column in 0..columns {
+            match row.get_ref(column)? {
+                ValueRef::Null => hasher.write_u8(0),
+                ValueRef::Integer(number) => hasher.write_i64(number),
+                ValueRef::Real(number) => hasher.write_u64(number.to_bits()),
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.hash(&mut hasher),
+            }
+        }
+        sum = sum.wrapping_add(hasher.finish());
+    }
+    Ok(sum)
 }
 
 fn version(conn: &Connection) -> rusqlite::Result<i64> {

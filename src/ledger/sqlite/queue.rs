@@ -137,6 +137,19 @@ pub(super) fn wake_held(
     Ok(woken as u64)
 }
 
+pub(super) fn wake_sent(
+    conn: &Connection,
+    provider: &ProviderName,
+    at: DateTime<Utc>,
+) -> Result<u64, LedgerError> {
+    let woken = conn.execute(
+        "UPDATE requests SET wake_at = ?2, version = version + 1
+         WHERE provider = ?1 AND state IN ('sending', 'unknown', 'retrying') AND wake_at > ?2",
+        params![provider.as_str(), millis(at)],
+    )?;
+    Ok(woken as u64)
+}
+
 impl Tx<'_> {
     pub(super) fn record(&mut self, change: &Change) -> Result<Request, LedgerError> {
         let mut stored = self.at_version(change.row, change.version)?;

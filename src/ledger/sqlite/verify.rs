@@ -1,4 +1,4 @@
-//! Checks the whole record: payloads against their digests, each request's chain, each
+//! Checks the whole record: the database's own structure, payloads against their digests, each request's chain, each
 //! block, and each row against the fold over its events.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,7 @@ pub(super) fn verify(conn: &Connection) -> Result<Verification, LedgerError> {
         head: open::head(conn)?,
         ..Verification::default()
     };
+    pages(conn, &mut verification)?;
     requests(conn, &mut verification)?;
     blocks(conn, &mut verification)?;
     Ok(verification)
@@ -28,6 +29,19 @@ fn fault(verification: &mut Verification, what: String) {
     if verification.faults.len() < MOST_FAULTS {
         verification.faults.push(what);
     }
+}
+
+/// Whether the database is whole in itself: pages, rows and every index over them.
+fn pages(conn: &Connection, verification: &mut Verification) -> Result<(), LedgerError> {
+    let mut found = conn.prepare("PRAGMA integrity_check")?;
+    let mut found = found.query([])?;
+    while let Some(row) = found.next()? {
+        let what: String = row.get(0)?;
+        if what != "ok" {
+            fault(verification, format!("the database: {what}"));
+        }
+    }
+    Ok(())
 }
 
 fn requests(conn: &Connection, verification: &mut Verification) -> Result<(), LedgerError> {
