@@ -57,8 +57,8 @@ pub struct SourceFile {
 /// An included path, or a pattern, that leaves the main file's folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Outside {
-    /// The path from the main file's folder, or the pattern as it was written.
-    pub name: String,
+    /// The pattern that reached it.
+    pub pattern: String,
     /// Where it leads.
     pub leads_to: String,
 }

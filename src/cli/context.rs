@@ -301,7 +301,7 @@ impl Context {
 pub(super) fn outside(text: &Text) -> Vec<(String, String)> {
     text.outside
         .iter()
-        .map(|it| (it.name.clone(), it.leads_to.clone()))
+        .map(|it| (it.pattern.clone(), it.leads_to.clone()))
         .collect()
 }
 

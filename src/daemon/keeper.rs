@@ -318,7 +318,7 @@ fn read(text: &Text, before: Option<&Manifest>) -> Read {
         outside: text
             .outside
             .iter()
-            .map(|it| (it.name.clone(), it.leads_to.clone()))
+            .map(|it| (it.pattern.clone(), it.leads_to.clone()))
             .collect(),
     });
     let manifest = match result {

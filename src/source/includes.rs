@@ -36,6 +36,7 @@ pub(super) fn find(root: &Path, main: &str, patterns: &[String]) -> Result<Found
     let mut walk = Walk {
         root,
         main,
+        pattern: String::new(),
         found: Found::default(),
         entries_left: MOST_ENTRIES,
         inside: Vec::new(),
@@ -78,6 +79,8 @@ struct Pattern {
 struct Walk<'a> {
     root: &'a Path,
     main: &'a str,
+    /// The pattern that is looked for.
+    pattern: String,
     found: Found,
     entries_left: usize,
     /// The folders around the one that is looked through, so that links cannot lead in circles.
@@ -86,11 +89,9 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn pattern(&mut self, text: &str) -> Result<(), SourceError> {
+        text.clone_into(&mut self.pattern);
         if leaves(text) {
-            self.found.outside.push(Outside {
-                name: text.to_owned(),
-                leads_to: self.root.join(text).to_string_lossy().into_owned(),
-            });
+            self.leads_out(&self.root.join(text));
             return Ok(());
         }
         let matched = match Pattern::of(text) {
@@ -130,7 +131,7 @@ impl Walk<'_> {
         }
         let real = real(path)?;
         if !real.starts_with(self.root) {
-            self.leads_out(name, &real);
+            self.leads_out(&real);
             return Ok(true);
         }
         let leads_back = path.parent().is_some_and(|here| here.starts_with(&real));
@@ -183,14 +184,15 @@ impl Walk<'_> {
         if real.starts_with(self.root) {
             self.found.files.insert(text.into_owned(), real);
         } else {
-            self.leads_out(name, &real);
+            self.leads_out(&real);
         }
         Ok(true)
     }
 
-    fn leads_out(&mut self, name: &Path, real: &Path) {
+    /// The problem is the pattern's, whatever it reached there.
+    fn leads_out(&mut self, real: &Path) {
         self.found.outside.push(Outside {
-            name: name.to_string_lossy().into_owned(),
+            pattern: self.pattern.clone(),
             leads_to: real.to_string_lossy().into_owned(),
         });
     }

@@ -153,7 +153,10 @@ fn commands(home: &Home, keys: &[String]) -> Vec<Output> {
         let args: Vec<&str> = line.iter().map(String::as_str).collect();
         let ran = run(home, &args);
         // Whatever comes is searched; that something came keeps the search from being empty.
-        assert!(!(ran.out.is_empty() && ran.err.is_empty()) || args[0] == "tidy");
+        assert!(
+            !(ran.out.is_empty() && ran.err.is_empty()) || args[0] == "tidy",
+            "{args:?} prints nothing"
+        );
         let name = format!("`lapsed {}`", line.join(" "));
         outputs.push((format!("{name}, stdout"), ran.out.into_bytes()));
         outputs.push((format!("{name}, stderr"), ran.err.into_bytes()));

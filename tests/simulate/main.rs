@@ -116,6 +116,19 @@ fn histories_break_no_promise() {
 const STRIDE: u64 = 8;
 
 #[test]
+fn one_power_cut_when_a_cancel_has_just_been_carried_out_is_survived() {
+    let case = scope::Case {
+        who: people::Who::Academy,
+        outcome: None,
+        always: false,
+        cuts: vec![scope::Cut::AfterWrite],
+        talks: true,
+    };
+    let faults = case.run().faults;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
 fn no_power_cut_at_any_point_cancels_twice_or_forgets() {
     let stride = asked_for("LAPSED_SIMULATE_STRIDE").unwrap_or(STRIDE);
     let watch = lapsed::clock::Stopwatch::start();
@@ -138,6 +151,9 @@ fn no_power_cut_at_any_point_cancels_twice_or_forgets() {
 
 #[test]
 fn every_planted_fault_is_noticed() {
+    if let Some(noticed) = plants::look_for_nothing() {
+        panic!("where nothing is planted, {noticed:?} is noticed");
+    }
     let all = lapsed::planted::Fault::ALL;
     let only = asked_for("LAPSED_TEST_FAULT").map(|place| place as usize);
     let next = AtomicU64::new(0);

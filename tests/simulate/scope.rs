@@ -34,6 +34,8 @@ pub struct Case {
     pub always: bool,
     /// Power cuts, one after the other; syncs are counted from the start of each process.
     pub cuts: Vec<Cut>,
+    /// The trace is printed.
+    pub talks: bool,
 }
 
 /// What a run came to.
@@ -49,6 +51,7 @@ const NUMBER: u32 = 7;
 impl Case {
     fn prepare(&self) -> World {
         let world = World::new(1);
+        world.oracle.lock().unwrap().talks = self.talks;
         let sub = (self.who, NUMBER);
         let id = self.who.id(NUMBER);
         let seed = match self.who {
@@ -139,6 +142,9 @@ impl Case {
                     continue;
                 }
                 world.does(vec![Act::Pass(self.who, Occasion::Tick)]);
+                if !world.is_running() {
+                    continue;
+                }
             }
             let faulty = !world.oracle.lock().unwrap().faults.is_empty();
             let Some((at, who, occasion)) = world.next().filter(|_| !faulty) else {
@@ -211,6 +217,7 @@ pub fn first_fault() -> Option<String> {
                 outcome,
                 always: false,
                 cuts,
+                talks: false,
             };
             if let Some(fault) = case.run().faults.into_iter().next() {
                 return Some(fault);
@@ -222,6 +229,7 @@ pub fn first_fault() -> Option<String> {
         outcome: Some("lost"),
         always: true,
         cuts: Vec::new(),
+        talks: false,
     };
     for_ever.run().faults.into_iter().next()
 }
@@ -261,6 +269,7 @@ fn enumerate_one(who: Who, outcome: Option<&'static str>, stride: u64, total: &M
             outcome,
             always: false,
             cuts,
+            talks: false,
         };
         let ended = case.run();
         let mut total = total.lock().unwrap();

@@ -191,6 +191,9 @@ impl World {
                 false
             }
             Some(Err(error)) => {
+                let now = self.universe.now();
+                let why = format!("does not start: {error}");
+                self.oracle.lock().unwrap().note(now, &why);
                 let named = matches!(error, LedgerError::Unfit { .. } | LedgerError::Failed(_));
                 if !named {
                     self.fault("L3", format!("it does not start: {error}"));

@@ -69,9 +69,12 @@ fn patterns_and_folders_that_leave_the_folder_are_named_and_not_read() {
     let outside: Vec<_> = text
         .outside
         .iter()
-        .map(|outside| outside.name.as_str())
+        .map(|outside| outside.pattern.as_str())
         .collect();
-    assert_eq!(outside, ["../elsewhere/*.yaml", "/etc/passwd", "linked"]);
+    assert_eq!(
+        outside,
+        ["../elsewhere/*.yaml", "/etc/passwd", "linked/*.yaml"]
+    );
     assert!(text.unmatched.is_empty());
 }
 
