@@ -11,6 +11,7 @@ mod daemon;
 mod file;
 mod http;
 mod ledger;
+mod model;
 mod pass;
 mod plan;
 mod provider;
