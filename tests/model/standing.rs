@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
-use lapsed::model::act::Action;
+use lapsed::model::act::{Action, Answer};
 use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
 use lapsed::model::standing::{Event, Phase, Settlement, Standing, State};
 
@@ -74,7 +74,7 @@ fn a_row_leaves_out_what_never_happened_and_reads_back_the_same() {
     assert_eq!(serde_json::from_str::<Standing>(&late).unwrap(), standing);
 }
 
-fn sent_in_vain() -> Vec<Event> {
+fn intended(attempt: u32) -> Event {
     let look = Look {
         observed: Observed::Found(Subscription {
             life: Life::Active,
@@ -86,14 +86,27 @@ fn sent_in_vain() -> Vec<Event> {
         at: DateTime::UNIX_EPOCH,
         server_date: None,
     };
+    Event::Intended {
+        attempt,
+        action: Action::TurnOffRenewal,
+        send_before: DateTime::UNIX_EPOCH,
+        look,
+    }
+}
+
+fn refused(attempt: u32) -> Event {
+    let words = "no".to_owned();
+    Event::Answered {
+        attempt,
+        answer: Answer::Refused { status: 400, words },
+    }
+}
+
+/// Of the first attempt nothing came back, and it was given up later.
+fn sent_in_vain() -> Vec<Event> {
     vec![
         accepted(),
-        Event::Intended {
-            attempt: 1,
-            action: Action::TurnOffRenewal,
-            send_before: DateTime::UNIX_EPOCH,
-            look,
-        },
+        intended(1),
         Event::Interrupted { attempt: 1 },
         Event::ProvenNotDone {
             attempt: 1,
@@ -125,9 +138,18 @@ fn an_attempt_that_was_given_up_may_turn_out_to_have_worked_also_after_the_line_
 
 #[test]
 fn what_nobody_wants_is_not_sent_however_it_came_to_wait() {
-    let events = sent_in_vain();
-    let mut standing = Standing::first(&events[0]).unwrap();
-    assert!(standing.after(&events[1]).is_ok());
+    let mut standing = Standing::first(&accepted()).unwrap();
+    assert!(standing.after(&intended(1)).is_ok());
     standing.wanted = false;
-    assert!(standing.after(&events[1]).is_err());
+    assert!(standing.after(&intended(1)).is_err());
+}
+
+#[test]
+fn an_end_is_ours_where_an_earlier_attempt_may_have_had_an_effect_though_the_last_had_none() {
+    let ours = |events: &[Event]| Standing::fold(events).unwrap().unwrap().ours();
+    let again = [sent_in_vain(), vec![intended(2), refused(2)]].concat();
+    assert!(ours(&again));
+    assert!(!ours(&[accepted(), intended(1), refused(1)]));
+    assert!(ours(&[accepted(), intended(1)]));
+    assert!(!ours(&[accepted()]));
 }

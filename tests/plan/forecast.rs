@@ -165,6 +165,14 @@ fn what_was_written_before_leaves_as_late_as_it_can() {
         ..Used::default()
     };
     assert_eq!(times(&config, one, &one_less), [0]);
+    // Once it has left, only what is foretold counts.
+    let mut tight = hourly();
+    tight.limits.per_hour = 1;
+    let one_before = Used {
+        common_hour: 1,
+        ..Used::default()
+    };
+    assert_eq!(times(&tight, &due(2), &one_before), [HOUR, 2 * HOUR]);
     of_mut(&mut config).limits.per_hour = Some(1);
     of_mut(&mut config).limits.per_day = Some(2);
     let here = |hour: u64, day: u64| Used {

@@ -1,10 +1,10 @@
 //! The end of a period: acted on in its window, put off, missed, and how long is left.
 
 use chrono::{DateTime, Utc};
-use lapsed::config::RenewalOff;
+use lapsed::config::{PaymentPlans, RenewalOff};
 use lapsed::model::act::Action;
 use lapsed::model::hold::HoldReason;
-use lapsed::model::observed::{Life, Look, Observed, Successor};
+use lapsed::model::observed::{Billing, Life, Look, Observed, Successor};
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::request::Request;
 use lapsed::model::standing::Settlement;
@@ -297,4 +297,48 @@ fn only_a_living_one_whose_end_is_known_has_time_left() {
     }
     let at_once = super::request(ProviderKind::Revere);
     assert_eq!(left(&at_once, &ends(3 * DAY), at(0)), None);
+}
+
+#[test]
+fn what_waits_for_an_approval_is_read_where_its_time_depends_on_that() {
+    let may_be_read = |mut request: Request, reasons: &[HoldReason]| {
+        request.standing.holds = reasons.iter().copied().collect();
+        assert_eq!(request.state(), request.standing.state());
+        request.may_be_read()
+    };
+    let at_once = || request(ProviderKind::Revere);
+    let at_the_end = || at_period_end(ProviderKind::Revere);
+    for request in [at_once(), at_the_end()] {
+        assert!(may_be_read(request.clone(), &[]));
+        assert!(may_be_read(request.clone(), &[HoldReason::NotFound]));
+        assert!(!may_be_read(request, &[HoldReason::Removal]));
+    }
+    let waits = [HoldReason::NotFound, HoldReason::Approval];
+    assert!(may_be_read(at_the_end(), &waits));
+    assert!(!may_be_read(at_once(), &waits));
+}
+
+#[test]
+fn an_instalment_plan_that_was_found_deactivated_is_not_written_off_by_the_confirming_cancel() {
+    let mut config = config(ProviderKind::Kajabi, HOURLY);
+    let mut request = request(ProviderKind::Kajabi);
+    let plan = edit(found(Life::Ended { at: None }), |it| {
+        it.billing = Billing::PaymentPlan;
+    });
+    assert_eq!(
+        held_as(&decide(&request, &plan, rules(&config), at(0))),
+        [HoldReason::PaymentPlan]
+    );
+    of_mut(&mut config).payment_plans = PaymentPlans::Cancel;
+    assert_eq!(
+        decide(&request, &plan, rules(&config), at(0)),
+        Decision::Act(Action::ConfirmCancel)
+    );
+    // The one confirming cancel was sent.
+    request.standing.confirmed = true;
+    let decision = decide(&request, &plan, rules(&config), at(0));
+    let Decision::Settle { as_, .. } = decision else {
+        panic!("not settled: {decision:?}");
+    };
+    assert_eq!(as_, Settlement::AlreadyCanceled);
 }
