@@ -6,6 +6,7 @@
 
 mod arrows;
 mod cli;
+mod clock;
 mod crash;
 mod daemon;
 mod file;
