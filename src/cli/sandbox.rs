@@ -28,24 +28,27 @@ pub(super) async fn run(context: &Context, args: &SandboxArgs) -> anyhow::Result
     let sandbox = Sandbox::start(args.listen, context.clock(), Seeds::demo())
         .await
         .with_context(|| format!("the sandbox cannot listen on {}", args.listen))?;
+    // Heard from before anybody is told that it runs.
+    let stopped = stopped()?;
     let urls = sandbox.urls();
     context.print(&format!(
         "sandbox: {}\n  kajabi  {}\n  revere  {}\n  lotus   {}\nEnds with Ctrl-C; nothing is kept.\n",
         urls.control, urls.kajabi, urls.revere, urls.lotus
     ));
-    stopped().await?;
+    stopped.await;
     sandbox.stop().await;
     Ok(Exit::Done)
 }
 
-/// Waits for SIGINT or SIGTERM.
-pub(super) async fn stopped() -> anyhow::Result<()> {
+/// Waits for SIGINT or SIGTERM, from this call on.
+fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
 }

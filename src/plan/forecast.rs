@@ -86,10 +86,10 @@ pub fn forecast(
 ) -> Vec<Foretold> {
     let mut play = Play::new(config, work, used, now);
     for _ in 0..MOST_PASSES {
-        let Some((at, name)) = play.next_pass(until) else {
+        let Some((at, name, queue)) = play.next_pass(until) else {
             break;
         };
-        play.pass(&name, at);
+        play.pass(at, name, queue);
     }
     let Play { acts, stops, .. } = play;
     work.iter()
@@ -215,8 +215,8 @@ impl Cap {
 type Turn = (DateTime<Utc>, DateTime<Utc>, i64, usize);
 
 /// What waits at one provider.
-#[derive(Default)]
-struct Queue {
+struct Queue<'p> {
+    provider: &'p ProviderConfig,
     /// By the moment from which a tick may take it.
     coming: BTreeSet<(DateTime<Utc>, usize)>,
     /// What was due at an earlier tick and had to let others go first.
@@ -225,7 +225,16 @@ struct Queue {
     not_before: DateTime<Utc>,
 }
 
-impl Queue {
+impl<'p> Queue<'p> {
+    fn new(provider: &'p ProviderConfig, not_before: DateTime<Utc>) -> Self {
+        Self {
+            provider,
+            coming: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            not_before,
+        }
+    }
+
     /// From when on a tick finds something to do.
     fn from(&self) -> Option<DateTime<Utc>> {
         if !self.ready.is_empty() {
@@ -240,7 +249,7 @@ struct Play<'p> {
     config: &'p Config,
     work: &'p [Work<'p>],
     began: DateTime<Utc>,
-    queues: BTreeMap<ProviderName, Queue>,
+    queues: BTreeMap<ProviderName, Queue<'p>>,
     rolling: BTreeMap<Cap, Rolling>,
     acts: Vec<Option<DateTime<Utc>>>,
     /// When a limit stopped a provider's pass.
@@ -251,11 +260,16 @@ struct Play<'p> {
 
 impl<'p> Play<'p> {
     fn new(config: &'p Config, work: &'p [Work<'p>], used: &Used, now: DateTime<Utc>) -> Self {
-        let mut queues: BTreeMap<ProviderName, Queue> = BTreeMap::new();
+        let mut queues: BTreeMap<ProviderName, Queue<'p>> = BTreeMap::new();
         for (index, one) in work.iter().enumerate() {
-            let queue = queues.entry(one.provider.clone()).or_default();
-            queue.not_before = now;
-            queue.coming.insert((one.due_at.max(now), index));
+            // What is of a provider that the file does not have never acts.
+            if let Some(provider) = config.providers.get(&one.provider) {
+                queues
+                    .entry(one.provider.clone())
+                    .or_insert_with(|| Queue::new(provider, now))
+                    .coming
+                    .insert((one.due_at.max(now), index));
+            }
         }
         let mut rolling: BTreeMap<Cap, Rolling> = BTreeMap::new();
         let mut begin = |cap: Cap, before: u64| rolling.entry(cap).or_default().before = before;
@@ -282,25 +296,26 @@ impl<'p> Play<'p> {
         }
     }
 
-    /// The earliest tick at which something may act.
-    fn next_pass(&self, until: DateTime<Utc>) -> Option<(DateTime<Utc>, ProviderName)> {
-        self.queues
+    /// Takes out what waits at the earliest tick at which something may act.
+    fn next_pass(
+        &mut self,
+        until: DateTime<Utc>,
+    ) -> Option<(DateTime<Utc>, ProviderName, Queue<'p>)> {
+        let (tick, name) = self
+            .queues
             .iter()
             .filter_map(|(name, queue)| {
-                let from = queue.from()?;
-                let schedule = &self.config.providers.get(name)?.schedule;
-                let tick = schedule.next_after(from - chrono::Duration::nanoseconds(1))?;
+                let just_before = queue.from()? - chrono::Duration::nanoseconds(1);
+                let tick = queue.provider.schedule.next_after(just_before)?;
                 (tick <= until).then(|| (tick, name.clone()))
             })
-            .min()
+            .min()?;
+        let queue = self.queues.remove(&name)?;
+        Some((tick, name, queue))
     }
 
-    fn pass(&mut self, name: &ProviderName, tick: DateTime<Utc>) {
-        let (Some(provider), Some(mut queue)) =
-            (self.config.providers.get(name), self.queues.remove(name))
-        else {
-            return;
-        };
+    fn pass(&mut self, tick: DateTime<Utc>, name: ProviderName, mut queue: Queue<'p>) {
+        let provider = queue.provider;
         self.become_ready(&mut queue, tick);
         let cost = cost_of_one(provider);
         let mut at = tick;
@@ -331,10 +346,10 @@ impl<'p> Play<'p> {
         queue.ready.extend(waits);
         let after = tick + chrono::Duration::nanoseconds(1);
         queue.not_before = at.max(after).max(frees_at.unwrap_or(after));
-        self.queues.insert(name.clone(), queue);
+        self.queues.insert(name, queue);
     }
 
-    fn become_ready(&self, queue: &mut Queue, tick: DateTime<Utc>) {
+    fn become_ready(&self, queue: &mut Queue<'_>, tick: DateTime<Utc>) {
         while let Some(first) = queue.coming.first().copied() {
             if first.0 > tick {
                 break;

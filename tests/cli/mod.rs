@@ -8,4 +8,5 @@ mod letters;
 mod list;
 mod run;
 mod tidy;
+mod told;
 mod watch;

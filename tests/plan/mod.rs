@@ -1,4 +1,16 @@
-//! Deciding: what follows from one request and one reading of it.
+//! Deciding: what follows from one request and one reading of it; and, in the files beside this
+//! one, from the time, the guards and a change of the file.
+
+mod due;
+mod ending;
+mod forecast;
+mod guard;
+mod health;
+mod judge;
+mod kit;
+mod period;
+mod sooner;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

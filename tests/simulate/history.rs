@@ -54,7 +54,8 @@ pub struct History {
     /// When each subscription's period ends, and how long it is.
     periods: BTreeMap<Sub, (DateTime<Utc>, i64)>,
     next_number: u32,
-    copy: Option<(BTreeMap<String, Vec<u8>>, Vec<u8>)>,
+    /// The ledger of some day, to be put back on another.
+    copy: Option<BTreeMap<String, Vec<u8>>>,
     paused: BTreeSet<Option<Who>>,
     fates: Fates,
 }
@@ -766,10 +767,9 @@ impl History {
         match self.copy.take() {
             None => {
                 self.world.stops();
-                let mark = std::fs::read(self.world.mark()).unwrap_or_default();
-                self.copy = Some((self.world.copy_of_ledger(), mark));
+                self.copy = Some(self.world.copy_of_ledger());
             }
-            Some((copy, _)) => {
+            Some(copy) => {
                 let lost = self.random.u32(0..3) == 0;
                 let copy = if lost { BTreeMap::new() } else { copy };
                 self.world.restore(&copy);

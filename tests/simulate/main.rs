@@ -4,6 +4,11 @@
 //! `LAPSED_SIMULATE_SEEDS=20000 cargo test --features planted --test simulate` runs more of
 //! them; a failing seed prints the command that replays it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy allows it in tests, but not in their helpers"
+)]
+
 mod history;
 mod network;
 mod oracle;

@@ -141,10 +141,6 @@ impl World {
         }
     }
 
-    pub fn mark(&self) -> PathBuf {
-        self.folder.path().join("lapsed.db.mark")
-    }
-
     fn path(&self) -> PathBuf {
         self.folder.path().join("lapsed.db")
     }
