@@ -17,6 +17,10 @@ use tokio_util::sync::CancellationToken;
 use super::{HEAD, MAIN, judge};
 use shelf::Shelf;
 
+#[allow(
+    clippy::duplicate_mod,
+    reason = "the fuzz targets are a crate of their own, which has no other"
+)]
 #[path = "../../http/shelf.rs"]
 pub mod shelf;
 
