@@ -91,7 +91,7 @@ impl Walk<'_> {
     fn pattern(&mut self, text: &str) -> Result<(), SourceError> {
         text.clone_into(&mut self.pattern);
         if leaves(text) {
-            self.leads_out(&self.root.join(text));
+            self.leads_out(Path::new(text), &self.root.join(text));
             return Ok(());
         }
         let matched = match Pattern::of(text) {
@@ -131,7 +131,7 @@ impl Walk<'_> {
         }
         let real = real(path)?;
         if !real.starts_with(self.root) {
-            self.leads_out(&real);
+            self.leads_out(name, &real);
             return Ok(true);
         }
         let leads_back = path.parent().is_some_and(|here| here.starts_with(&real));
@@ -184,16 +184,22 @@ impl Walk<'_> {
         if real.starts_with(self.root) {
             self.found.files.insert(text.into_owned(), real);
         } else {
-            self.leads_out(&real);
+            self.leads_out(name, &real);
         }
         Ok(true)
     }
 
     /// The problem is the pattern's, whatever it reached there.
-    fn leads_out(&mut self, real: &Path) {
+    fn leads_out(&mut self, name: &Path, real: &Path) {
+        let through = name.to_string_lossy();
+        let real = real.to_string_lossy();
         self.found.outside.push(Outside {
             pattern: self.pattern.clone(),
-            leads_to: real.to_string_lossy().into_owned(),
+            leads_to: if through == self.pattern {
+                real.into_owned()
+            } else {
+                format!("{real} through {through}")
+            },
         });
     }
 }

@@ -153,8 +153,9 @@ fn commands(home: &Home, keys: &[String]) -> Vec<Output> {
         let args: Vec<&str> = line.iter().map(String::as_str).collect();
         let ran = run(home, &args);
         // Whatever comes is searched; that something came keeps the search from being empty.
+        let may_be_silent = args[0] == "tidy" || args.contains(&"github");
         assert!(
-            !(ran.out.is_empty() && ran.err.is_empty()) || args[0] == "tidy",
+            !(ran.out.is_empty() && ran.err.is_empty()) || may_be_silent,
             "{args:?} prints nothing"
         );
         let name = format!("`lapsed {}`", line.join(" "));

@@ -118,12 +118,23 @@ fn hours(count: i64) -> chrono::Duration {
 }
 
 impl History {
+    /// One in which each danger lies in wait in a quarter of all.
     pub fn begin(seed: u64) -> Self {
+        Self::begin_with(seed, 4)
+    }
+
+    /// One in which most of them do.
+    pub fn begin_wild(seed: u64) -> Self {
+        Self::begin_with(seed, 2)
+    }
+
+    /// One in so many dangers lies in wait.
+    fn begin_with(seed: u64, one_in: u32) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let world = World::new(seed);
         // Some histories are calm: then everything must simply work.
         let calm = random.u32(0..8) == 0;
-        let mut quarter = || !calm && random.u32(0..4) == 0;
+        let mut quarter = || !calm && random.u32(0..one_in) == 0;
         let dangers = Dangers {
             crashes: quarter(),
             power: quarter(),

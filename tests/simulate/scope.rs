@@ -2,7 +2,7 @@
 //! its cancel, and the power going before and after every sync of the ledger and every byte on
 //! the wire, twice in a row.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::network::{Fate, Kind, wrong_writes};
 use crate::people::{FileText, Line, Who, Wish};
-use crate::world::{Act, World, Written};
+use crate::world::{Act, End, World, Written};
 
 /// Where the power goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +34,24 @@ pub struct Case {
     pub always: bool,
     /// Power cuts, one after the other; syncs are counted from the start of each process.
     pub cuts: Vec<Cut>,
+    /// After the first pass the process is killed, and nobody starts it again for so long.
+    pub away: Duration,
     /// The trace is printed.
     pub talks: bool,
+}
+
+impl Case {
+    /// The first write meets this, and nothing else goes wrong.
+    pub fn of(who: Who, outcome: Option<&'static str>) -> Self {
+        Self {
+            who,
+            outcome,
+            always: false,
+            cuts: Vec::new(),
+            away: Duration::ZERO,
+            talks: false,
+        }
+    }
 }
 
 /// What a run came to.
@@ -63,9 +79,15 @@ impl Case {
         };
         world.network.seed(sub, &seed);
         let (outcome, always) = (self.outcome, self.always);
+        // Whoever is away has not read anything back before.
+        let blind = AtomicBool::new(!self.away.is_zero());
         let writes = AtomicU64::new(0);
         let cuts = Mutex::new(self.cuts.clone());
         world.network.fates(move |asked| {
+            let sent = writes.load(Ordering::Relaxed) > 0;
+            if asked.kind == Kind::Look && sent && blind.swap(false, Ordering::Relaxed) {
+                return Fate::NotConnected;
+            }
             if asked.kind != Kind::Write {
                 return Fate::Well;
             }
@@ -142,6 +164,10 @@ impl Case {
                     continue;
                 }
                 world.does(vec![Act::Pass(self.who, Occasion::Tick)]);
+                if lives == 1 && !self.away.is_zero() {
+                    world.dies(End::Killed);
+                    world.universe.advance(self.away);
+                }
                 if !world.is_running() {
                     continue;
                 }
@@ -208,30 +234,40 @@ fn outcomes() -> Vec<(Who, Option<&'static str>)> {
         .collect()
 }
 
-/// The first thing that is wrong where nothing loses its power, and where it does once.
+/// The first thing that is wrong where nothing else happens, where the power goes once, where
+/// nobody is there for hours, and where nothing ever works.
 pub fn first_fault() -> Option<String> {
-    for (who, outcome) in outcomes() {
-        for cuts in [vec![], vec![Cut::AfterWrite], vec![Cut::BeforeWrite]] {
-            let case = Case {
-                who,
-                outcome,
-                always: false,
-                cuts,
-                talks: false,
-            };
-            if let Some(fault) = case.run().faults.into_iter().next() {
-                return Some(fault);
-            }
-        }
-    }
-    let for_ever = Case {
-        who: Who::Donations,
-        outcome: Some("lost"),
-        always: true,
-        cuts: Vec::new(),
-        talks: false,
-    };
-    for_ever.run().faults.into_iter().next()
+    let undisturbed = outcomes()
+        .into_iter()
+        .map(|(who, outcome)| Case::of(who, outcome));
+    let disturbed = Who::ALL.into_iter().flat_map(|who| {
+        let cut = |cut| Case {
+            cuts: vec![cut],
+            ..Case::of(who, None)
+        };
+        let late = Case {
+            away: Duration::from_secs(60),
+            ..Case::of(who, Some("done 19 minutes later"))
+        };
+        let away = Case {
+            away: Duration::from_secs(3 * 3_600),
+            ..Case::of(who, Some("lost"))
+        };
+        let for_ever = Case {
+            always: true,
+            ..Case::of(who, Some("lost"))
+        };
+        [
+            cut(Cut::BeforeWrite),
+            cut(Cut::AfterWrite),
+            late,
+            away,
+            for_ever,
+        ]
+    });
+    undisturbed
+        .chain(disturbed)
+        .find_map(|case| case.run().faults.into_iter().next())
 }
 
 /// What the enumeration came to.
@@ -265,11 +301,8 @@ pub fn enumerate(stride: u64) -> Enumerated {
 fn enumerate_one(who: Who, outcome: Option<&'static str>, stride: u64, total: &Mutex<Enumerated>) {
     let run = |cuts: Vec<Cut>| {
         let case = Case {
-            who,
-            outcome,
-            always: false,
             cuts,
-            talks: false,
+            ..Case::of(who, outcome)
         };
         let ended = case.run();
         let mut total = total.lock().unwrap();
