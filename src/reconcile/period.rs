@@ -183,7 +183,7 @@ impl Pass<'_> {
         let Some(closed_at) = request.deadline_at else {
             return Ok(Told::NotYet);
         };
-        if self.clock_is_wrong() {
+        if self.clock_is_wrong() && !self.clock_is_right_again(&request, outlook).await? {
             return Ok(Told::NotYet);
         }
         let tells = request.kind.capabilities().tells_period_end;
@@ -216,6 +216,20 @@ impl Pass<'_> {
         let change = self.missed(&request, None, closed_at, keeps);
         self.record(&request, change).await?;
         Ok(Told::Yes)
+    }
+
+    /// Whether our clock agrees with the provider's again, which only a reading tells. Where all
+    /// that is left is late and tells no period, nothing else would ever ask for one.
+    async fn clock_is_right_again(
+        &self,
+        request: &Request,
+        outlook: &Outlook,
+    ) -> Result<bool, LedgerError> {
+        if !self.may_look(outlook) || self.party.reader.look(&request.key.id).await.is_err() {
+            return Ok(false);
+        }
+        self.was_read().await?;
+        Ok(!self.clock_is_wrong())
     }
 
     pub(super) fn clock_is_wrong(&self) -> bool {

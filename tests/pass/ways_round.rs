@@ -910,3 +910,23 @@ async fn an_approval_frees_nothing_that_its_own_revision_makes_harsher() {
     world.later(MINUTE).tick().await;
     assert_eq!(world.cancels(), 2);
 }
+
+/// Found by simulation: a provider with nothing left but one that was late and tells no period
+/// was never asked the time again.
+#[tokio::test]
+async fn a_clock_that_is_right_again_is_noticed_though_all_that_is_left_is_late() {
+    let mut world = World::of(ProviderKind::Kajabi);
+    let terms = "when: end_of_period, period_ends: \"2026-11-25T12:00:00Z\", window: {opens: 3h, closes: 1h}";
+    world.add("1", terms);
+    world.lives("1");
+    world.accept().await;
+    world.later(Duration::from_secs(22 * 3_600));
+    world.skewed(10_000);
+    world.tick().await;
+    assert_eq!(world.cancels(), 0);
+    world.later(Duration::from_secs(30 * 3_600));
+    world.skewed(0);
+    world.wake().await;
+    assert!(world.request("1").await.standing.missed.is_some());
+    world.verify().await;
+}

@@ -576,44 +576,30 @@ impl History {
             }
             self.write();
         } else {
-            let open = self.open_of_most();
+            let open = self.open();
             self.file.lines.clear();
             self.write();
             // More than the guard lets go are held and neither acted on nor withdrawn.
-            if let Some((who, ids)) = open.filter(|(_, ids)| ids.len() > 6)
-                && self.world.is_running()
-                && !self.world.owes()
-            {
-                let held = self.world.requests();
-                let lost = held.iter().find(|it| {
-                    it.key.provider == who.name()
-                        && ids.contains(&it.row)
-                        && it.state() == State::Withdrawn
-                });
+            if open.len() > 6 && self.world.is_running() && !self.world.owes() {
+                let requests = self.world.requests();
+                let lost = requests
+                    .iter()
+                    .find(|it| open.contains(&it.row) && it.state() == State::Withdrawn);
                 if let Some(lost) = lost {
-                    self.world.fault(
-                        "S10",
-                        format!("{} was withdrawn with too many others", lost.key),
-                    );
+                    let what = format!("{} was withdrawn with too many others", lost.key);
+                    self.world.fault("S10", what);
                 }
             }
         }
     }
 
-    /// The provider with most open requests that can be withdrawn, and these.
-    fn open_of_most(&self) -> Option<(Who, BTreeSet<i64>)> {
-        let mut by: BTreeMap<Who, BTreeSet<i64>> = BTreeMap::new();
-        for request in self.world.requests() {
-            let Some((who, _)) = sub_of(request) else {
-                continue;
-            };
-            let wanted =
-                request.standing.wanted && !request.standing.holds.contains(&HoldReason::Removal);
-            if request.state().open() && wanted {
-                by.entry(who).or_default().insert(request.row);
-            }
-        }
-        by.into_iter().max_by_key(|(_, rows)| rows.len())
+    /// Open requests that the file asks for.
+    fn open(&self) -> BTreeSet<i64> {
+        let wanted = self.world.requests().iter().filter(|it| {
+            let held = it.standing.holds.contains(&HoldReason::Removal);
+            it.state().open() && it.standing.wanted && !held
+        });
+        wanted.map(|it| it.row).collect()
     }
 
     fn break_file(&mut self) {
@@ -899,7 +885,23 @@ impl History {
         if !self.world.oracle.lock().unwrap().faults.is_empty() {
             return;
         }
+        for who in Who::ALL {
+            let memory = self.world.asks(|ledger| ledger.provider(who.name()));
+            let mut oracle = self.world.oracle.lock().unwrap();
+            oracle.note(
+                self.world.universe.now(),
+                &format!("{} is remembered as {memory:?}", who.as_str()),
+            );
+        }
         for request in self.world.requests() {
+            // A reading that tells nothing leaves it to a person, whatever was sent.
+            let unclear = request
+                .look
+                .as_ref()
+                .is_some_and(|it| it.observed.summary().contains("status "));
+            if unclear {
+                continue;
+            }
             let key = &request.key;
             let state = request.state();
             let stuck = matches!(

@@ -394,6 +394,7 @@ impl Network {
                 .get("retry-after")
                 .and_then(|it| it.to_str().ok()?.parse::<i64>().ok());
             let wait = Duration::from_secs(asked_for.unwrap_or(1).clamp(1, 3_600) as u64);
+            oracle.retry_heard.insert(who, now);
             let until = oracle.retry_until.entry(who).or_default();
             // By the time that the answer was read.
             *until = (*until).max(now + wait - Duration::from_secs(1));

@@ -93,6 +93,8 @@ pub struct Oracle {
     /// When each write left, ever.
     times: VecDeque<Duration>,
     pub retry_until: BTreeMap<Who, Duration>,
+    /// When that was heard.
+    pub retry_heard: BTreeMap<Who, Duration>,
     requests: BTreeMap<Who, VecDeque<Duration>>,
     pub in_flight: BTreeMap<Who, u32>,
     /// Nothing may be sent until a person has said so.
@@ -122,6 +124,7 @@ impl Oracle {
             reads: BTreeMap::new(),
             times: VecDeque::new(),
             retry_until: BTreeMap::new(),
+            retry_heard: BTreeMap::new(),
             requests: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             quarantine: false,
@@ -429,11 +432,9 @@ impl Oracle {
         }
         let same = writes.iter().filter(|it| it.confirms == confirms);
         let effective = same.clone().filter(|it| it.effective).count() as u32;
-        let before = if confirms {
-            same.clone().count() as u32
-        } else {
-            effective
-        };
+        // One that was surely not carried out may be confirmed again.
+        let confirmed = same.clone().filter(|it| it.heard != Heard::Refusal).count() as u32;
+        let before = if confirms { confirmed } else { effective };
         if before >= most {
             faults.push(("S6", format!("{id} is sent again after it took effect")));
         }
@@ -528,6 +529,16 @@ impl Oracle {
 
     pub fn read(&mut self, sub: Sub, read: Read) {
         self.reads.entry(sub).or_default().push(read);
+    }
+
+    /// The process died: what it heard a moment ago it could not write down any more.
+    pub fn dies(&mut self, now: Duration) {
+        self.in_flight.clear();
+        for (who, heard) in std::mem::take(&mut self.retry_heard) {
+            if now < heard + Duration::from_secs(1) {
+                self.retry_until.remove(&who);
+            }
+        }
     }
 
     pub fn comes_back(&mut self, who: Who) {

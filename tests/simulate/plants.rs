@@ -6,7 +6,7 @@ use crate::history::History;
 use crate::scope;
 
 /// Histories in which a fault must be noticed, at the latest.
-const MOST_SEEDS: u64 = 80;
+const MOST_SEEDS: u64 = 400;
 
 /// How a fault was noticed.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ impl std::fmt::Display for Noticed {
 /// Switches a fault on and looks for it: in the enumerated scope first, then in histories.
 pub fn look_for(fault: Fault) -> Option<Noticed> {
     plant(Some(fault));
-    let noticed = look(MOST_SEEDS);
+    let seeds = crate::asked_for("LAPSED_TEST_FAULT_SEEDS").unwrap_or(MOST_SEEDS);
+    let noticed = look(seeds);
     plant(None);
     noticed
 }

@@ -270,6 +270,22 @@ pub fn first_fault() -> Option<String> {
         .find_map(|case| case.run().faults.into_iter().next())
 }
 
+/// Which outcomes are enumerated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcomes {
+    All,
+    /// One of each sort: lost, done unheard, done and called a fault, refused, a lie.
+    OfEachSort,
+}
+
+const EACH_SORT: [&str; 5] = [
+    "lost",
+    "done in silence",
+    "500 done",
+    "429",
+    "says done and is not",
+];
+
 /// What the enumeration came to.
 #[derive(Debug, Default)]
 pub struct Enumerated {
@@ -280,8 +296,12 @@ pub struct Enumerated {
 
 /// Every outcome at every provider; the power going at each point of it; and once more at each
 /// point of what follows.
-pub fn enumerate(stride: u64) -> Enumerated {
-    let work = Mutex::new(outcomes().into_iter());
+pub fn enumerate(which: Outcomes, stride: u64) -> Enumerated {
+    let mut outcomes = outcomes();
+    if which == Outcomes::OfEachSort {
+        outcomes.retain(|(_, outcome)| outcome.is_none_or(|name| EACH_SORT.contains(&name)));
+    }
+    let work = Mutex::new(outcomes.into_iter());
     let total = Arc::new(Mutex::new(Enumerated::default()));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {

@@ -255,7 +255,7 @@ impl World {
         }
         self.disk = self.disk.power_on(&mut survives);
         *self.network.disk.lock().unwrap() = self.disk.clone();
-        self.oracle.lock().unwrap().in_flight.clear();
+        self.oracle.lock().unwrap().dies(self.universe.now());
         self.oracle.lock().unwrap().saw(match end {
             End::Killed => "killed",
             End::PowerLost => "power lost",
