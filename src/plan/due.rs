@@ -47,8 +47,8 @@ pub fn first_plan(
     };
     match wanted.terms.when.value {
         When::Now => at_instant(not_before),
-        When::At(at) => {
-            let at = planted!(DueADayEarly, at - chrono::Duration::days(1), at);
+        When::At(day) => {
+            let at = planted!(DueADayEarly, day - chrono::Duration::days(1), day);
             at_instant(at.max(not_before))
         }
         When::EndOfPeriod => {

@@ -403,8 +403,9 @@ fn life(record: &Record, renewed: bool, now: DateTime<Utc>) -> Life {
 
 /// A record of the same customer and plan that starts at or after this one's end and lives.
 fn successor(record: &Record, all: &[Record], now: DateTime<Utc>) -> Option<Successor> {
-    let all = planted!(SuccessorIgnored, &[][..], all);
-    all.iter()
+    let others = planted!(SuccessorIgnored, &[][..], all);
+    others
+        .iter()
         .filter(|other| {
             !same_text(&other.subscription_id, &record.subscription_id)
                 && other.billing_plan.plan_id == record.billing_plan.plan_id

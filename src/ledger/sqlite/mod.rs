@@ -350,11 +350,10 @@ impl Writer {
         } else {
             self.mark();
         }
-        let failure = planted!(CommitFailureHidden, None, failure);
+        let told = planted!(CommitFailureHidden, None, failure);
         for tell in tells {
             tell(
-                failure
-                    .clone()
+                told.clone()
                     .map_or(Ok(()), |why| Err(LedgerError::Failed(why))),
             );
         }
