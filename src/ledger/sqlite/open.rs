@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
@@ -169,7 +170,7 @@ pub(super) fn reader(path: &Path) -> Result<Connection, LedgerError> {
     let conn = Connection::open_with_flags(path, flags).map_err(|error| unusable(path, &error))?;
     conn.busy_timeout(BUSY_TIMEOUT)
         .map_err(|error| unusable(path, &error))?;
-    conn.set_prepared_statement_cache_capacity(64);
+    statements(&conn).map_err(|error| unusable(path, &error))?;
     // The first question finds out whether this is a database at all.
     version(&conn).map_err(|error| unusable(path, &error))?;
     Ok(conn)
@@ -183,7 +184,14 @@ fn settle(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "foreign_keys", "ON")?;
     conn.pragma_update(None, "trusted_schema", "OFF")?;
     conn.pragma_update(None, "cell_size_check", "ON")?;
+    statements(conn)
+}
+
+/// Every statement is prepared once, and goes the same way whatever it is asked for; else SQLite
+/// would prepare those with a `LIMIT ?` anew each time.
+fn statements(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_prepared_statement_cache_capacity(64);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 
