@@ -183,7 +183,8 @@ impl Pass<'_> {
         let Some(closed_at) = request.deadline_at else {
             return Ok(Told::NotYet);
         };
-        if self.clock_is_wrong() && !self.clock_is_right_again(&request, outlook).await? {
+        if self.clock_is_wrong() && !(self.clock_is_right_again(&request, outlook, answers)).await?
+        {
             return Ok(Told::NotYet);
         }
         let tells = request.kind.capabilities().tells_period_end;
@@ -224,8 +225,13 @@ impl Pass<'_> {
         &self,
         request: &Request,
         outlook: &Outlook,
+        answers: &mut Answers,
     ) -> Result<bool, LedgerError> {
-        if !self.may_look(outlook) || self.party.reader.look(&request.key.id).await.is_err() {
+        if *answers == Answers::Nobody || !self.may_look(outlook) {
+            return Ok(false);
+        }
+        if self.party.reader.look(&request.key.id).await.is_err() {
+            *answers = Answers::Nobody;
             return Ok(false);
         }
         self.was_read().await?;

@@ -930,3 +930,29 @@ async fn a_clock_that_is_right_again_is_noticed_though_all_that_is_left_is_late(
     assert!(world.request("1").await.standing.missed.is_some());
     world.verify().await;
 }
+
+/// Each of them would have taken a whole timeout.
+#[tokio::test]
+async fn a_clock_that_was_wrong_is_asked_for_once_where_nobody_answers() {
+    let mut world = World::of(ProviderKind::Kajabi);
+    let terms = "when: end_of_period, period_ends: \"2026-11-25T12:00:00Z\", window: {opens: 3h, closes: 1h}";
+    let ids: Vec<String> = (1..21).map(|number| number.to_string()).collect();
+    for id in &ids {
+        world.add(id, terms);
+        world.lives(id);
+    }
+    world.accept().await;
+    world.approve_all().await;
+    world.later(Duration::from_secs(22 * 3_600));
+    world.skewed(10_000);
+    world.tick().await;
+    world.later(Duration::from_secs(30 * 3_600));
+    for id in &ids {
+        let why = "no answer".to_owned();
+        world.poison(id, LookError::Unavailable { why });
+    }
+    let before = world.calls().len();
+    world.wake().await;
+    assert_eq!(world.calls().len() - before, 1);
+    world.verify().await;
+}
