@@ -107,7 +107,7 @@ impl Problem {
 const MOST_PATTERNS: usize = 1_000;
 
 /// The include patterns of a main file, without judging the rest of it; none where it cannot
-/// be read at all, and none of more than there may be, which [`read`] refuses.
+/// be read at all, none of more than there may be, and none too large: [`read`] refuses those.
 pub fn includes(main: &[u8]) -> Vec<String> {
     let Ok(document) = yaml::parse(main) else {
         return Vec::new();
@@ -117,7 +117,8 @@ pub fn includes(main: &[u8]) -> Vec<String> {
         .filter(|patterns| patterns.len() <= MOST_PATTERNS)
         .unwrap_or_default()
         .iter()
-        .filter_map(|pattern| pattern.text().map(str::to_owned))
+        .filter_map(|pattern| pattern.text().filter(|it| !words::too_large(it)))
+        .map(str::to_owned)
         .collect()
 }
 

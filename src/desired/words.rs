@@ -51,9 +51,14 @@ fn deepest(text: &str) -> usize {
     deepest
 }
 
+/// Whether compiling a pattern would take too much, or panic.
+pub(super) fn too_large(pattern: &str) -> bool {
+    pattern.chars().count() > LONGEST_PATTERN || deepest(pattern) > DEEPEST_BRACES
+}
+
 /// A pattern that can be matched.
 pub(super) fn pattern(text: &str) -> Result<GlobMatcher, String> {
-    if text.chars().count() > LONGEST_PATTERN || deepest(text) > DEEPEST_BRACES {
+    if too_large(text) {
         return Err(format!(
             "{text:?} is too large a pattern; allowed: {LONGEST_PATTERN} characters, and {DEEPEST_BRACES} braces within each other"
         ));

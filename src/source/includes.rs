@@ -15,11 +15,6 @@ use super::error::SourceError;
 /// Enough for any folder of cancellations, and a stop on the way through a whole disk.
 const MOST_ENTRIES: usize = 200_000;
 
-/// The longest pattern, in characters, and braces that lie within each other in it, at most:
-/// compiling one that is far larger would panic. Whoever reads the file refuses what is larger.
-const LONGEST_PATTERN: usize = 500;
-const DEEPEST_BRACES: usize = 10;
-
 /// What the patterns name.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -213,12 +208,9 @@ impl Pattern {
         !hidden && self.matcher.is_match(name)
     }
 
-    /// None for what is no pattern or too large a one; whoever reads the file says so, with its
-    /// place.
+    /// None for what is no pattern; whoever reads the file says so, with its place. One that is
+    /// far too large would panic here: [`crate::desired::includes`] names none.
     fn of(text: &str) -> Option<Self> {
-        if text.chars().count() > LONGEST_PATTERN || deepest(text) > DEEPEST_BRACES {
-            return None;
-        }
         let text = text.trim_start_matches("./");
         let matcher = GlobBuilder::new(text)
             .literal_separator(true)
@@ -238,20 +230,6 @@ impl Pattern {
             dotted: parts.iter().any(|part| part.starts_with('.')),
         })
     }
-}
-
-/// How deep braces lie within each other.
-fn deepest(text: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    for byte in text.bytes() {
-        match byte {
-            b'{' => depth += 1,
-            b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
 }
 
 fn is_literal(part: &str) -> bool {

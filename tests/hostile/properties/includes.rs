@@ -2,10 +2,10 @@
 //!
 //! `FF` ends each part: the patterns, one on a line; then a name and a text, and so on.
 
+use lapsed::desired::{includes, read};
 use lapsed::source::included_names;
 
 use super::{HEAD, MAIN, Named, assert_ids_are_written, assert_told_well, input};
-use lapsed::desired::read;
 
 /// What a pattern takes in lies where it may, and whatever is wrong is told of its file.
 pub fn hold(data: &[u8]) {
@@ -22,16 +22,16 @@ pub fn hold(data: &[u8]) {
     }
     let mut names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
     names.push(MAIN.to_owned());
-    let included = included_names(&patterns, &names, MAIN);
+    let main = format!(
+        "{HEAD}include: {}\ncancellations: []\n...\n",
+        serde_json::Value::from(patterns.clone())
+    );
+    let included = included_names(&includes(main.as_bytes()), &names, MAIN);
     for name in &included {
         assert!(names.contains(name) && name != MAIN, "{name:?}");
         let leads_up = name.split('/').any(|part| part.starts_with(".."));
         assert!(!leads_up, "{name:?} by {patterns:?}");
     }
-    let main = format!(
-        "{HEAD}include: {}\ncancellations: []\n...\n",
-        serde_json::Value::from(patterns.clone())
-    );
     let mut all: Vec<Named<'_>> = vec![(MAIN, main.as_bytes())];
     let included = files.iter().filter(|(name, _)| included.contains(name));
     all.extend(included.map(|(name, bytes)| (name.as_str(), *bytes)));
