@@ -17,6 +17,7 @@ use lapsed::metrics::Metrics;
 use lapsed::model::act::Answer;
 use lapsed::model::hold::HoldReason;
 use lapsed::model::ids::{ProviderName, SubscriptionId};
+use lapsed::model::memory::Destination;
 use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
 use lapsed::provider::list::{Cursor, ListPage, Scope};
 use lapsed::provider::{Admission, Canceller, LookError, Reader};
@@ -42,6 +43,10 @@ impl Connect for Breaks {
 
     fn fingerprint(&self, _: &ProviderConfig) -> Option<[u8; 32]> {
         None
+    }
+
+    fn destination(&self, config: &ProviderConfig) -> Option<Destination> {
+        Some(config.destination(None))
     }
 
     fn in_force(&self, _: &Config) {}
@@ -109,6 +114,10 @@ impl Connect for To {
 
     fn fingerprint(&self, _: &ProviderConfig) -> Option<[u8; 32]> {
         Some([0; 32])
+    }
+
+    fn destination(&self, config: &ProviderConfig) -> Option<Destination> {
+        Some(config.destination(None))
     }
 
     fn in_force(&self, _: &Config) {}

@@ -39,9 +39,7 @@ pub trait Connect: Send + Sync {
     fn fingerprint(&self, config: &ProviderConfig) -> Option<[u8; 32]>;
 
     /// Where the credentials would go; none while what says so cannot be read.
-    fn destination(&self, config: &ProviderConfig) -> Option<Destination> {
-        Some(config.destination(None))
-    }
+    fn destination(&self, config: &ProviderConfig) -> Option<Destination>;
 
     /// Told of every configuration that comes into force.
     fn in_force(&self, config: &Config);
