@@ -1,5 +1,6 @@
 //! `kill -9` of the real daemon at random moments: nobody is cancelled twice, nobody forgotten.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use lapsed::sandbox::Seeds;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Home, post, until};
 
-/// Kills in one run of the tests; `tests/run --full` asks for more.
+/// Kills over one ledger, and in one run of the tests; `tests/run --full` asks for more.
 const KILLS: u32 = 50;
 
 /// Requests that a life may live to see, at most.
@@ -22,6 +23,29 @@ fn no_kill_at_any_moment_cancels_twice_or_forgets() {
         u32::try_from(kills).expect("a number of kills")
     });
     let seed = asked_for("LAPSED_TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let next = AtomicU32::new(0);
+    let rounds = kills.div_ceil(KILLS);
+    // What waits for processes to start leaves a core to another round.
+    std::thread::scope(|scope| {
+        for _ in 0..rounds.min(2) {
+            scope.spawn(|| {
+                loop {
+                    let round = next.fetch_add(1, Ordering::Relaxed);
+                    if round >= rounds {
+                        return;
+                    }
+                    kill_and_settle(
+                        KILLS.min(kills - round * KILLS),
+                        seed.wrapping_add(round.into()),
+                    );
+                }
+            });
+        }
+    });
+}
+
+/// So many kills over one ledger, and then a daemon that is left alone.
+fn kill_and_settle(kills: u32, seed: u64) {
     eprintln!("replay with LAPSED_TEST_SEED={seed} LAPSED_TEST_KILLS={kills}");
     let mut random = fastrand::Rng::with_seed(seed);
     let each = kills * ITEMS_PER_KILL / 3;
@@ -67,6 +91,7 @@ fn no_kill_at_any_moment_cancels_twice_or_forgets() {
         "twice, seed {seed}"
     );
     home.run(&["ledger", "verify"]).ended(0);
+    eprintln!("{kills} kills, and {} cancels once each", each * 3);
 }
 
 /// Starts the daemon and kills it: while it starts, or once it has sent so many requests.
