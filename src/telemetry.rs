@@ -1,8 +1,9 @@
 //! Sets up logs: text or JSON, a line each, to stderr.
 //!
 //! A log must never be the reason that the daemon stops: what cannot be written is dropped, also
-//! where its reader has stopped reading, and a panic becomes a line like any other. It must not be a way to forge a line or to
-//! steer a terminal either, because it shows what files and providers say.
+//! where its reader has stopped reading, and a panic becomes a line like any other. It must not be
+//! a way to forge a line or to steer a terminal either, because it shows what files and providers
+//! say.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;

@@ -3,7 +3,6 @@
 //!
 //! The ledger keeps these and `plan` judges by them, so that both name them here.
 
-use crate::planted::planted;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -11,6 +10,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use crate::planted::planted;
 
 use super::hold::HoldReason;
 use super::ids::ProviderName;

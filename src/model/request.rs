@@ -1,11 +1,12 @@
 //! One request as the ledger remembers it: a value, not a connection.
 
-use crate::planted::planted;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+use crate::planted::planted;
 
 use super::hold::HoldReason;
 use super::ids::Key;

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use lapsed::ledger::Command;
+use lapsed::ledger::{Command, Head};
 use lapsed::model::hold::HoldReason;
 use lapsed::model::standing::{Phase, State};
 use lapsed::reconcile::pass::Occasion;
-use lapsed_disk::Trouble;
+use lapsed_disk::{Image, Trouble};
 use serde_json::json;
 
 use crate::network::{Asked, Fate, Kind, wrong_reads, wrong_writes};
@@ -54,8 +54,8 @@ pub struct History {
     /// When each subscription's period ends, and how long it is.
     periods: BTreeMap<Sub, (DateTime<Utc>, i64)>,
     next_number: u32,
-    /// The ledger of some day, to be put back on another.
-    copy: Option<BTreeMap<String, Vec<u8>>>,
+    /// The ledger of some day, to be put back on another, and how far its record went.
+    copy: Option<(Image, Option<Head>)>,
     paused: BTreeSet<Option<Who>>,
     fates: Fates,
 }
@@ -118,18 +118,9 @@ fn hours(count: i64) -> chrono::Duration {
 }
 
 impl History {
-    /// One in which each danger lies in wait in a quarter of all.
+    /// Of three histories, two have each danger in one of four, and one has it in every other.
     pub fn begin(seed: u64) -> Self {
-        Self::begin_with(seed, 4)
-    }
-
-    /// One in which most of them do.
-    pub fn begin_wild(seed: u64) -> Self {
-        Self::begin_with(seed, 2)
-    }
-
-    /// One in so many dangers lies in wait.
-    fn begin_with(seed: u64, one_in: u32) -> Self {
+        let one_in = if seed.is_multiple_of(3) { 2 } else { 4 };
         let mut random = fastrand::Rng::with_seed(seed);
         let world = World::new(seed);
         // Some histories are calm: then everything must simply work.
@@ -673,7 +664,7 @@ impl History {
             .oracle
             .lock()
             .unwrap()
-            .saw(&format!("disk: {trouble:?}"));
+            .struck(&format!("disk: {trouble:?}"));
         self.world.disk().trouble(trouble);
         let until = self.now() + hours(self.random.i64(1..12));
         self.bounded_until(until);
@@ -705,7 +696,7 @@ impl History {
         for site in self.world.network.sites.values() {
             site.clock.set_off(chrono::Duration::zero());
         }
-        self.world.oracle.lock().unwrap().saw("own clock set");
+        self.world.oracle.lock().unwrap().struck("own clock set");
         self.world.clock.set_off(off);
         // It is noticed and set right after a while.
         let until = self.now() + hours(self.random.i64(1..40));
@@ -761,14 +752,17 @@ impl History {
     }
 
     fn restore(&mut self) {
+        let head = self.world.asks(|ledger| ledger.head());
         match self.copy.take() {
             None => {
                 self.world.stops();
-                self.copy = Some(self.world.copy_of_ledger());
+                self.copy = Some((self.world.copy_of_ledger(), head));
             }
-            Some(copy) => {
+            // Nothing has happened since: the same is not an old one.
+            Some((_, copied)) if copied.is_none() || copied == head => {}
+            Some((copy, _)) => {
                 let lost = self.random.u32(0..3) == 0;
-                let copy = if lost { BTreeMap::new() } else { copy };
+                let copy = if lost { Image::new() } else { copy };
                 self.world.restore(&copy);
                 self.start();
                 // Looked at for a while, and then believed.
@@ -810,7 +804,7 @@ impl History {
             .oracle
             .lock()
             .unwrap()
-            .saw(&format!("down: {how}"));
+            .struck(&format!("down: {how}"));
         self.fates.down = Some((who, how));
         self.set_fates();
         let until = self.now() + hours(self.random.i64(1..60));
@@ -864,11 +858,10 @@ impl History {
         self.file.approval_above = 1_000;
         self.start();
         self.trust();
-        for provider in std::mem::take(&mut self.paused) {
-            let provider = provider.map(Who::name);
-            self.world
-                .does(vec![Act::Command(Command::Resume { provider })]);
-        }
+        // Of all is also of each, and of what stood in a ledger that was put back.
+        self.paused.clear();
+        let everything = Command::Resume { provider: None };
+        self.world.does(vec![Act::Command(everything)]);
         self.write();
         self.approve_what_was_meant();
     }

@@ -330,7 +330,7 @@ impl Network {
             self.oracle
                 .lock()
                 .unwrap()
-                .saw(&format!("{kind:?}: {name}"));
+                .struck(&format!("{kind:?}: {name}"));
         }
         match fate {
             Fate::NotConnected => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::people::{FileText, INVOICING, Line, RESEND_AFTER, USAGE, Who, Wish, first_instant};
+use crate::people::{FileText, INVOICING, Line, USAGE, Who, Wish, first_instant};
 use crate::time::begins;
 
 /// A subscription.
@@ -109,6 +109,8 @@ pub struct Oracle {
     pub told: BTreeSet<Sub>,
     /// What was seen, and how often.
     pub seen: BTreeMap<String, u64>,
+    /// How many things went wrong.
+    pub injected: u64,
     trace: DefaultHasher,
     /// Whether the trace is printed.
     pub talks: bool,
@@ -133,6 +135,7 @@ impl Oracle {
             limits_since: Duration::ZERO,
             told: BTreeSet::new(),
             seen: BTreeMap::new(),
+            injected: 0,
             trace: DefaultHasher::new(),
             talks: false,
         }
@@ -141,6 +144,12 @@ impl Oracle {
     /// Counts what happened, so that a run can tell what it has seen.
     pub fn saw(&mut self, what: &str) {
         *self.seen.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// Counts what went wrong, because the history wanted it.
+    pub fn struck(&mut self, what: &str) {
+        self.injected += 1;
+        self.saw(what);
     }
 
     /// Adds to the trace: the same seed gives the same.
@@ -418,6 +427,8 @@ impl Oracle {
             return;
         }
         let most = self.most_effects(sub);
+        let resend_after = self.accepted.last().map(|it| it.file.resend_after);
+        let resend_after = resend_after.unwrap_or_default();
         let writes = self.writes.get(&sub).cloned().unwrap_or_default();
         let confirms = sub.0 == Who::Academy && sent.before.deactivated;
         let mut faults = Vec::new();
@@ -450,7 +461,7 @@ impl Oracle {
                 .collect();
             let enough = match last.heard {
                 Heard::Refusal => !alive.is_empty(),
-                Heard::Nothing | Heard::Success => two_apart(&alive, last.at),
+                Heard::Nothing | Heard::Success => two_apart(&alive, last.at, resend_after),
             };
             if !enough {
                 faults.push(("S7", format!(
@@ -549,12 +560,12 @@ impl Oracle {
 }
 
 /// Two readings that found it living, far enough apart, the last of them late enough.
-fn two_apart(alive: &[Duration], sent_at: Duration) -> bool {
+fn two_apart(alive: &[Duration], sent_at: Duration, resend_after: Duration) -> bool {
     let slack = Duration::from_secs(2);
     let (Some(first), Some(last)) = (alive.first(), alive.last()) else {
         return false;
     };
-    *last + slack >= sent_at + RESEND_AFTER && *last + slack >= *first + RESEND_AFTER / 2
+    *last + slack >= sent_at + resend_after && *last + slack >= *first + resend_after / 2
 }
 
 /// Whether a request is, to the letter, what the documents have for what the line asks.

@@ -1,6 +1,7 @@
 //! What people want and write down: the file, line by line.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeZone as _, Utc};
 use chrono_tz::Tz;
@@ -169,15 +170,14 @@ pub struct FileText {
     /// Requests in a minute.
     pub rate: u32,
     pub concurrency: u32,
+    /// How long a lost request may still take effect.
+    pub resend_after: Duration,
     /// Grows, so that equal wishes are another text.
     pub edition: u32,
 }
 
-/// `resend_after` of all providers.
-pub const RESEND_AFTER: std::time::Duration = std::time::Duration::from_secs(30 * 60);
-
 /// `timeout` of all providers.
-pub const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Reasons that what is asked of Lotus costs.
 pub const USAGE: &str = "bill_none";
@@ -196,6 +196,7 @@ impl FileText {
             lines: Vec::new(),
             rate: 600,
             concurrency: 3,
+            resend_after: Duration::from_secs(30 * 60),
             edition: 1,
         }
     }
@@ -213,7 +214,7 @@ impl FileText {
             self.rate,
             self.concurrency,
             TIMEOUT.as_secs(),
-            RESEND_AFTER.as_secs()
+            self.resend_after.as_secs()
         );
         let mut text = format!(
             "# Edition {edition}\n\

@@ -3,7 +3,7 @@
 use lapsed::planted::{Fault, plant};
 
 use crate::history::History;
-use crate::scope;
+use crate::{cases, scope};
 
 /// Histories in which a fault must be noticed, at the latest.
 const MOST_SEEDS: u64 = 400;
@@ -19,14 +19,15 @@ impl std::fmt::Display for Noticed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.seed {
             Some(seed) => write!(f, "noticed at seed {seed}: ")?,
-            None => f.write_str("noticed in the scope: ")?,
+            None => f.write_str("noticed at once: ")?,
         }
         let short: String = self.how.chars().take(110).collect();
         f.write_str(&short)
     }
 }
 
-/// Switches a fault on and looks for it: in the enumerated scope first, then in histories.
+/// Switches a fault on and looks for it: in the cases first, then in the enumerated scope, then
+/// in histories.
 pub fn look_for(fault: Fault) -> Option<Noticed> {
     plant(Some(fault));
     let seeds = crate::asked_for("LAPSED_TEST_FAULT_SEEDS").unwrap_or(MOST_SEEDS);
@@ -41,17 +42,14 @@ pub fn look_for_nothing() -> Option<Noticed> {
 }
 
 fn look(seeds: u64) -> Option<Noticed> {
-    if let Some(how) = scope::first_fault() {
+    if let Some(how) = cases::first_fault().or_else(scope::first_fault) {
         let seed = None;
         return Some(Noticed { seed, how });
     }
     (0..seeds).find_map(|seed| {
         // What goes wrong so badly that it panics is noticed as well.
         let run = std::panic::catch_unwind(|| {
-            let mut history = match seed % 2 {
-                0 => History::begin_wild(seed),
-                _ => History::begin(seed),
-            };
+            let mut history = History::begin(seed);
             history.run();
             let mut oracle = history.world.oracle.lock().unwrap();
             std::mem::take(&mut oracle.faults)

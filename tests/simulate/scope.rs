@@ -36,8 +36,6 @@ pub struct Case {
     pub cuts: Vec<Cut>,
     /// After the first pass the process is killed, and nobody starts it again for so long.
     pub away: Duration,
-    /// The trace is printed.
-    pub talks: bool,
 }
 
 impl Case {
@@ -49,7 +47,6 @@ impl Case {
             always: false,
             cuts: Vec::new(),
             away: Duration::ZERO,
-            talks: false,
         }
     }
 }
@@ -67,7 +64,6 @@ const NUMBER: u32 = 7;
 impl Case {
     fn prepare(&self) -> World {
         let world = World::new(1);
-        world.oracle.lock().unwrap().talks = self.talks;
         let sub = (self.who, NUMBER);
         let id = self.who.id(NUMBER);
         let seed = match self.who {

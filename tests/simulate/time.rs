@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -114,7 +114,8 @@ impl Wake for Woken {
 }
 
 pub fn begins() -> DateTime<Utc> {
-    BEGINS.parse().unwrap()
+    static AT: LazyLock<DateTime<Utc>> = LazyLock::new(|| BEGINS.parse().unwrap());
+    *AT
 }
 
 /// A clock of somebody: off by so much, and set to something else at any moment.

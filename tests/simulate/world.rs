@@ -1,7 +1,7 @@
 //! One process on one machine: the real house over the simulated clock, network and disk. It is
 //! started, works, is stopped, killed, and loses its power.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +13,9 @@ use futures_util::future::{BoxFuture, join_all};
 use lapsed::clock::Clock;
 use lapsed::daemon::keeper::{Keeper, Verdict};
 use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
-use lapsed::ledger::{Command, Ledger, LedgerError, Page, Posted};
-use lapsed::model::ids::ProviderName;
+use lapsed::ledger::{Command, Ledger, LedgerError, Posted};
+use lapsed::model::ids::{Key, ProviderName, SubscriptionId};
+use lapsed::model::provider::ProviderKind;
 use lapsed::model::request::Request;
 use lapsed::model::standing::{Phase, State};
 use lapsed::provider::Way;
@@ -24,7 +25,7 @@ use lapsed::reconcile::preview::{Reading, Sources, preview};
 use lapsed::sandbox::cast;
 use lapsed::source::{Latest, SourceFile, Text};
 use lapsed::wiring::{Environment, House};
-use lapsed_disk::{Disk, Survives};
+use lapsed_disk::{Disk, Image, Survives};
 use rusqlite::OptionalExtension as _;
 use tempfile::TempDir;
 
@@ -88,7 +89,7 @@ pub struct World {
     /// The ledger is not the newest: it knows less than it once did.
     was_restored: bool,
     settled: BTreeMap<(String, String, u32), State>,
-    /// Everything in the ledger, as it was after the last step.
+    /// Everything in the ledger, as it was after the last step, in the order of its rows.
     requests: Vec<Request>,
 }
 
@@ -96,6 +97,8 @@ struct Running {
     house: House,
     keeper: Keeper,
     parties: Mutex<BTreeMap<Who, Connected>>,
+    /// Tells which rows have changed.
+    versions: rusqlite::Connection,
 }
 
 #[derive(Clone)]
@@ -198,10 +201,12 @@ impl World {
             }
             Some(Ok((house, keeper))) => {
                 let in_force = house.live.in_force.load_full();
+                self.requests.clear();
                 self.running = Some(Running {
                     house,
                     keeper,
                     parties: Mutex::default(),
+                    versions: rusqlite::Connection::open(self.path()).unwrap(),
                 });
                 if let Some(in_force) = in_force {
                     self.came_into_force(&in_force.digest);
@@ -256,7 +261,7 @@ impl World {
         self.disk = self.disk.power_on(&mut survives);
         *self.network.disk.lock().unwrap() = self.disk.clone();
         self.oracle.lock().unwrap().dies(self.universe.now());
-        self.oracle.lock().unwrap().saw(match end {
+        self.oracle.lock().unwrap().struck(match end {
             End::Killed => "killed",
             End::PowerLost => "power lost",
         });
@@ -268,12 +273,12 @@ impl World {
     }
 
     /// A copy of the ledger as it is, its log included.
-    pub fn copy_of_ledger(&self) -> BTreeMap<String, Vec<u8>> {
+    pub fn copy_of_ledger(&self) -> Image {
         self.disk.live()
     }
 
     /// The process ends, and the ledger is put back from a copy; an empty one: it is lost.
-    pub fn restore(&mut self, copy: &BTreeMap<String, Vec<u8>>) {
+    pub fn restore(&mut self, copy: &Image) {
         self.dies(End::Killed);
         self.disk.restore(copy);
         self.was_restored = true;
@@ -281,7 +286,7 @@ impl World {
         oracle.quarantine = true;
         let written: Vec<Sub> = oracle.writes.keys().copied().collect();
         oracle.forgotten.extend(written);
-        oracle.saw("ledger put back");
+        oracle.struck("ledger put back");
     }
 
     /// Does these things side by side, to their end or to the process'.
@@ -293,6 +298,7 @@ impl World {
             house,
             keeper,
             parties,
+            ..
         } = running;
         let (house, parties) = (&*house, &*parties);
         {
@@ -362,13 +368,51 @@ impl World {
         }
     }
 
-    fn read_requests(&mut self) {
-        let page = Page {
-            limit: 10_000,
-            ..Page::default()
+    /// Reads what has changed, and says which rows that was. A ledger that cannot be read tells
+    /// nothing.
+    fn read_requests(&mut self) -> BTreeSet<i64> {
+        let read = self.versions().unwrap_or_default();
+        let known: BTreeMap<i64, Request> = std::mem::take(&mut self.requests)
+            .into_iter()
+            .map(|it| (it.row, it))
+            .collect();
+        let (same, changed): (Vec<_>, Vec<_>) = read
+            .into_iter()
+            .partition(|(row, version, _)| known.get(row).is_some_and(|it| it.version == *version));
+        let keys = changed.into_iter().map(|(_, _, key)| key).collect();
+        let fresh = self.asks(|ledger| ledger.find_many(keys));
+        let fresh: Vec<Request> = fresh.unwrap_or_default().into_iter().flatten().collect();
+        let rows = fresh.iter().map(|it| it.row).collect();
+        let mut known = known;
+        self.requests = same
+            .iter()
+            .filter_map(|(row, ..)| known.remove(row))
+            .chain(fresh)
+            .collect();
+        self.requests.sort_unstable_by_key(|it| it.row);
+        rows
+    }
+
+    fn versions(&self) -> rusqlite::Result<Vec<(i64, i64, Key)>> {
+        let Some(running) = &self.running else {
+            return Ok(Vec::new());
         };
-        let found = self.asks(|ledger| ledger.page(page));
-        self.requests = found.unwrap_or_default();
+        let sql = "SELECT id, version, provider, kind, subscription, again FROM requests";
+        let mut rows = running.versions.prepare_cached(sql)?;
+        let key = |row: &rusqlite::Row<'_>| {
+            let name: String = row.get(2)?;
+            let kind: String = row.get(3)?;
+            let mut kinds = ProviderKind::ALL.into_iter();
+            let kind = kinds.find(|it| it.as_str() == kind).unwrap();
+            let id: String = row.get(4)?;
+            let key = Key {
+                provider: ProviderName::parse(&name).unwrap(),
+                id: SubscriptionId::parse(kind, &id).unwrap(),
+                again: row.get(5)?,
+            };
+            Ok((row.get(0)?, row.get(1)?, key))
+        };
+        rows.query_map([], key)?.collect()
     }
 
     pub fn asks<T>(
@@ -382,9 +426,9 @@ impl World {
 
     /// What must hold of the ledger after every step.
     fn look_over(&mut self) {
-        self.read_requests();
+        let changed = self.read_requests();
         let requests = std::mem::take(&mut self.requests);
-        for request in &requests {
+        for request in requests.iter().filter(|it| changed.contains(&it.row)) {
             let key = (
                 request.key.provider.to_string(),
                 request.key.id.to_string(),
@@ -601,7 +645,9 @@ impl<'w> Context<'w> {
             },
         };
         if !connected.bound {
-            connected.bound = account::bind(tools, &connected.party, &in_force).await?;
+            let destination = connect.destination(&config).expect("no file is read");
+            connected.bound = account::at_home(tools, &config, destination, &in_force).await?
+                && account::bind(tools, &connected.party, &in_force).await?;
         }
         parties.lock().unwrap().insert(who, connected.clone());
         if !connected.bound {
@@ -652,7 +698,7 @@ impl<'w> Context<'w> {
                 oracle.fault("L4", format!("a valid text is refused: {problems}"));
             }
             (Verdict::Unchanged, Some(_)) => {}
-            (Verdict::Unchanged, None) => oracle.saw("refused a text"),
+            (Verdict::Unchanged, None) => oracle.struck("refused a text"),
         }
         Ok(())
     }
@@ -785,11 +831,7 @@ fn memory_folder() -> TempDir {
 
 /// When the open attempt for a subscription was journaled, in a ledger as a disk has it; none:
 /// there is none.
-pub fn open_attempt(
-    files: &BTreeMap<String, Vec<u8>>,
-    provider: &str,
-    id: &str,
-) -> Option<DateTime<Utc>> {
+pub fn open_attempt(files: &Image, provider: &str, id: &str) -> Option<DateTime<Utc>> {
     static COPIES: AtomicU64 = AtomicU64::new(0);
     let folder = PathBuf::from(format!(
         "/simulated/{}",
@@ -800,7 +842,7 @@ pub fn open_attempt(
         .iter()
         .map(|(name, bytes)| {
             let name = name.rsplit('/').next().unwrap_or_default();
-            (folder.join(name).display().to_string(), bytes.clone())
+            (folder.join(name).display().to_string(), Arc::clone(bytes))
         })
         .collect();
     disk.restore(&moved);

@@ -4,7 +4,6 @@
 //! stands under a savepoint, so that one that fails takes nothing with it. A job is answered
 //! only after its commit: what was answered survives a crash.
 
-use crate::planted::planted;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -14,6 +13,8 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use self::open::Mark;
+use crate::planted::planted;
+
 use super::chain::{self, Hash};
 use super::{LedgerError, Reply};
 

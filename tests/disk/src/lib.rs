@@ -16,8 +16,11 @@ mod vfs;
 /// What a write may tear: a disk writes a sector whole or not at all.
 const SECTOR: usize = 512;
 
+/// What files hold, by their paths; shared until one of them is written to.
+pub type Image = BTreeMap<String, Arc<Vec<u8>>>;
+
 /// A folder's disk.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Disk {
     folder: PathBuf,
     state: Arc<Mutex<State>>,
@@ -44,6 +47,15 @@ pub enum PowerCut {
     AfterSync(u64),
 }
 
+/// What else happens at one sync, counted from 1.
+#[derive(Clone)]
+pub enum AtSync {
+    /// It fails, once, and what it would have made durable is not.
+    Fails(u64),
+    /// Something takes place while it lasts, such as hours that go by.
+    Meanwhile(u64, Arc<dyn Fn() + Send + Sync>),
+}
+
 /// Which of the unsynced sectors survive a power cut.
 #[derive(Clone, Debug)]
 pub enum Survives {
@@ -55,11 +67,12 @@ pub enum Survives {
     ByChance(fastrand::Rng),
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     files: BTreeMap<String, Arc<Mutex<File>>>,
     trouble: Trouble,
     cut: Option<PowerCut>,
+    at_sync: Option<AtSync>,
     syncs: u64,
     off: bool,
 }
@@ -67,8 +80,8 @@ struct State {
 /// One file: as the process sees it, and as the platter has it.
 #[derive(Debug, Default)]
 pub(crate) struct File {
-    live: Vec<u8>,
-    durable: Vec<u8>,
+    live: Arc<Vec<u8>>,
+    durable: Arc<Vec<u8>>,
     /// What was done since the last sync, in order.
     pending: Vec<Change>,
     locks: vfs::Locks,
@@ -126,6 +139,11 @@ impl Disk {
         lock(&self.state).cut = Some(cut);
     }
 
+    /// This will happen there.
+    pub fn at_sync(&self, what: AtSync) {
+        lock(&self.state).at_sync = Some(what);
+    }
+
     /// The power goes now.
     pub fn cut_power(&self) {
         lock(&self.state).off = true;
@@ -166,9 +184,9 @@ impl Disk {
     }
 
     /// What would be found of every file if the power went now and nothing unsynced survived.
-    pub fn durable(&self) -> BTreeMap<String, Vec<u8>> {
+    pub fn durable(&self) -> Image {
         let files = lock(&self.state).files.clone();
-        let bytes = |file: &Arc<Mutex<File>>| lock(file).durable.clone();
+        let bytes = |file: &Arc<Mutex<File>>| Arc::clone(&lock(file).durable);
         files
             .iter()
             .map(|(name, file)| (name.clone(), bytes(file)))
@@ -176,9 +194,9 @@ impl Disk {
     }
 
     /// Every byte as a process would read it now.
-    pub fn live(&self) -> BTreeMap<String, Vec<u8>> {
+    pub fn live(&self) -> Image {
         let files = lock(&self.state).files.clone();
-        let bytes = |file: &Arc<Mutex<File>>| lock(file).live.clone();
+        let bytes = |file: &Arc<Mutex<File>>| Arc::clone(&lock(file).live);
         files
             .iter()
             .map(|(name, file)| (name.clone(), bytes(file)))
@@ -186,10 +204,11 @@ impl Disk {
     }
 
     /// Puts files there, as a restore from a copy does. All others are gone.
-    pub fn restore(&self, files: &BTreeMap<String, Vec<u8>>) {
-        let files = files
-            .iter()
-            .map(|(name, bytes)| (name.clone(), Arc::new(Mutex::new(File::of(bytes.clone())))));
+    pub fn restore(&self, files: &Image) {
+        let files = files.iter().map(|(name, bytes)| {
+            let file = File::of(Arc::clone(bytes));
+            (name.clone(), Arc::new(Mutex::new(file)))
+        });
         lock(&self.state).files = files.collect();
     }
 
@@ -247,6 +266,11 @@ impl Disk {
             state.off = true;
             return Err(Failed::Broken);
         }
+        match &state.at_sync {
+            Some(AtSync::Fails(at)) if *at == state.syncs => return Err(Failed::Broken),
+            Some(AtSync::Meanwhile(at, what)) if *at == state.syncs => what(),
+            _ => {}
+        }
         lock(file).sync();
         if state.cut == Some(PowerCut::AfterSync(state.syncs)) {
             state.off = true;
@@ -266,16 +290,16 @@ impl State {
 }
 
 impl File {
-    fn of(bytes: Vec<u8>) -> Self {
+    fn of(bytes: Arc<Vec<u8>>) -> Self {
         Self {
-            live: bytes.clone(),
+            live: Arc::clone(&bytes),
             durable: bytes,
             ..Self::default()
         }
     }
 
     fn write(&mut self, at: usize, bytes: &[u8]) {
-        put(&mut self.live, at, bytes);
+        put(Arc::make_mut(&mut self.live), at, bytes);
         self.pending.push(Change::Write {
             at,
             bytes: bytes.to_owned(),
@@ -283,15 +307,19 @@ impl File {
     }
 
     fn truncate(&mut self, len: usize) {
-        self.live.truncate(len);
+        Arc::make_mut(&mut self.live).truncate(len);
         self.pending.push(Change::Truncate(len));
     }
 
     fn sync(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let durable = Arc::make_mut(&mut self.durable);
         for change in self.pending.drain(..) {
             match change {
-                Change::Truncate(len) => self.durable.truncate(len),
-                Change::Write { at, bytes } => put(&mut self.durable, at, &bytes),
+                Change::Truncate(len) => durable.truncate(len),
+                Change::Write { at, bytes } => put(durable, at, &bytes),
             }
         }
     }
@@ -313,12 +341,12 @@ impl File {
     }
 
     /// What is on the platter once the power has gone.
-    fn after_power_cut(&self, survives: &mut Survives) -> Vec<u8> {
+    fn after_power_cut(&self, survives: &mut Survives) -> Arc<Vec<u8>> {
         match survives {
-            Survives::Nothing => self.durable.clone(),
-            Survives::Everything => self.live.clone(),
+            Survives::Nothing => Arc::clone(&self.durable),
+            Survives::Everything => Arc::clone(&self.live),
             Survives::ByChance(random) => {
-                let mut found = self.durable.clone();
+                let mut found = Vec::clone(&self.durable);
                 for change in &self.pending {
                     match change {
                         Change::Truncate(len) if random.bool() => found.truncate(*len),
@@ -332,7 +360,7 @@ impl File {
                         }
                     }
                 }
-                found
+                Arc::new(found)
             }
         }
     }
