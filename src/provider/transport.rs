@@ -254,6 +254,8 @@ struct Line {
     meter: Arc<dyn Meter>,
     throttle: Arc<Throttle>,
     secrets: Mutex<Secrets>,
+    /// Longer than the timeout, which may be late by a little, no answer was on its way.
+    oldest: Duration,
 }
 
 impl Line {
@@ -272,6 +274,7 @@ impl Line {
             meter: Arc::clone(&setup.meter),
             throttle: Arc::clone(&setup.throttle),
             secrets: Mutex::new(Secrets::of(setup.credentials.secrets())),
+            oldest: 2 * setup.config.timeout,
         })
     }
 
@@ -476,9 +479,15 @@ impl ReadTransport {
         self.line.throttle.turn(&*self.line.meter).await?;
         let place = self.line.throttle.place().await;
         self.line.throttle.open()?;
+        let began = self.line.clock.since_boot();
         let reply = self.line.send(request, operation, largest).await;
         drop(place);
         let reply = reply.map_err(|lost| unavailable(lost.in_words()))?;
+        // A process that was stopped meanwhile finds the answer there: nobody knows any more of
+        // which moment it tells.
+        if self.line.clock.since_boot().saturating_sub(began) > self.line.oldest {
+            return Err(unavailable(Lost::NoAnswer(NoAnswer::TimedOut).in_words()));
+        }
         self.compare_clocks(&reply);
         if matches!(reply.status, 429 | 503) {
             return Err(LookError::Throttled {
