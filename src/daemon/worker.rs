@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -15,14 +15,11 @@ use crate::model::memory::Destination;
 use crate::reconcile::account;
 use crate::reconcile::live::{InForce, Live};
 use crate::reconcile::pass::{Occasion, Party, PassReport, Tools, let_time_go_by, pass};
+use crate::reconcile::set_back;
 
 /// How often a waiting worker looks at the clock, so that a wall clock that jumps, or a
 /// machine that slept, delays a tick by no more than this.
 const GLANCE: Duration = Duration::from_secs(1);
-
-/// By so much less than the time since boot must wall time have gone on to have been set back;
-/// what is less is a clock that is being slewed.
-const SET_BACK: TimeDelta = TimeDelta::seconds(1);
 
 /// The longest pause between passes that wake and find nothing to do.
 const LONGEST_IDLE: Duration = Duration::from_secs(30);
@@ -90,8 +87,7 @@ struct State {
     next_wake_at: Option<DateTime<Utc>>,
     idle_passes: u32,
     idle_until: DateTime<Utc>,
-    /// Both clocks at the last look at them; none before the first.
-    looked_at: Option<(DateTime<Utc>, Duration)>,
+    clocks: set_back::Watch,
 }
 
 struct Connected {
@@ -112,11 +108,11 @@ impl Worker {
             next_wake_at: Some(now),
             idle_passes: 0,
             idle_until: now,
-            looked_at: None,
+            clocks: set_back::Watch::default(),
         };
         while !self.retire.is_cancelled() {
-            if self.was_set_back(&mut state)
-                && let Err(error) = self.wake_sent(&mut state).await
+            if state.clocks.was_set_back(&*self.tools.clock)
+                && let Err(error) = self.wake_what_waits(&mut state).await
             {
                 self.ledger_failed(&mut state, Occasion::Wake, &error);
             }
@@ -136,27 +132,14 @@ impl Worker {
         self.live.ledger_works(name.as_str());
     }
 
-    /// Whether wall time was set back since the last look, or may have been while no worker
-    /// looked. What was to be waited for by the clock before is waited for no longer.
-    fn was_set_back(&self, state: &mut State) -> bool {
-        let (now, boot) = (self.tools.clock.now(), self.tools.clock.since_boot());
-        let before = state.looked_at.replace((now, boot));
-        let set_back = before.is_none_or(|(then, boot_then)| {
-            let went_on = TimeDelta::from_std(boot.saturating_sub(boot_then)).unwrap_or_default();
-            now - then < went_on - SET_BACK
-        });
-        if set_back {
-            state.idle_until = now;
-            state.ticked_at = state.ticked_at.min(now);
-        }
-        set_back
-    }
-
-    /// Looks at what was sent without waiting for a time that another clock told.
-    async fn wake_sent(&self, state: &mut State) -> Result<(), LedgerError> {
+    /// What was to be waited for by a clock that was ahead is waited for no longer.
+    async fn wake_what_waits(&self, state: &mut State) -> Result<(), LedgerError> {
         let now = self.tools.clock.now();
-        let name = self.settings.borrow().config.name.clone();
-        self.tools.ledger.wake_sent(name, now).await?;
+        state.idle_until = now;
+        state.ticked_at = state.ticked_at.min(now);
+        let setting = Arc::clone(&self.settings.borrow());
+        let (name, config) = (&setting.config.name, &setting.in_force.config);
+        set_back::wake(&*self.tools.ledger, name, config, now).await?;
         state.next_wake_at = Some(now);
         Ok(())
     }

@@ -105,9 +105,15 @@ pub trait Ledger: Send + Sync {
     fn interrupt_all(&self, at: DateTime<Utc>) -> Reply<'_, u64>;
     /// Lets requests of a provider be looked at again now, because what held them may be gone.
     fn wake_held(&self, provider: ProviderName, at: DateTime<Utc>) -> Reply<'_, u64>;
-    /// Lets what was sent, or is tried again, be looked at now: the time that was set for it was
-    /// told by a clock that may have been ahead.
-    fn wake_sent(&self, provider: ProviderName, at: DateTime<Utc>) -> Reply<'_, u64>;
+    /// Lets nothing of a provider wait for a time that was told by a clock which was ahead: what was
+    /// sent or is held is looked at now, and what was accepted by that clock may act from
+    /// `not_before` on.
+    fn set_back(
+        &self,
+        provider: ProviderName,
+        at: DateTime<Utc>,
+        not_before: DateTime<Utc>,
+    ) -> Reply<'_, u64>;
     /// Holds as `config_stale` exactly the given rows; frees all others of it.
     fn mark_stale(&self, rows: Vec<i64>, at: DateTime<Utc>) -> Reply<'_, u64>;
 

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::ids::Key;
 use super::provider::ExpectField;
+use crate::planted::planted;
 
 /// When a subscription shall end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,21 @@ pub enum When {
     EndOfPeriod,
     /// Not before an instant; a day means its first instant.
     At(DateTime<Utc>),
+}
+
+impl When {
+    /// The first instant at which it may act where nothing is done before `not_before`; none: that
+    /// is a matter of its period.
+    pub fn due(&self, not_before: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Now => Some(not_before),
+            Self::At(day) => {
+                let at = planted!(DueADayEarly, *day - chrono::TimeDelta::days(1), *day);
+                Some(at.max(not_before))
+            }
+            Self::EndOfPeriod => None,
+        }
+    }
 }
 
 /// The span before a period's end in which a cancel may be sent, `[end − opens, end − closes]`.

@@ -8,7 +8,6 @@ use chrono::{DateTime, Utc};
 use crate::config::{Config, ProviderConfig, Subject};
 use crate::model::hold::HoldReason;
 use crate::model::terms::{Terms, Wanted, When};
-use crate::planted::planted;
 
 use super::window::{self, Hours, Wait, Way};
 
@@ -39,33 +38,26 @@ pub fn first_plan(
     not_before: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> FirstPlan {
-    let at_instant = |due_at: DateTime<Utc>| FirstPlan {
+    if let Some(due_at) = wanted.terms.when.value.due(not_before) {
+        return FirstPlan {
+            not_before,
+            due_at: Some(due_at),
+            wake_at: Some(due_at),
+            ..FirstPlan::default()
+        };
+    }
+    let Wait {
+        due_at,
+        deadline_at,
+        look_at,
+        hold,
+    } = first_period(wanted, provider, config, not_before, now);
+    FirstPlan {
         not_before,
-        due_at: Some(due_at),
-        wake_at: Some(due_at),
-        ..FirstPlan::default()
-    };
-    match wanted.terms.when.value {
-        When::Now => at_instant(not_before),
-        When::At(day) => {
-            let at = planted!(DueADayEarly, day - chrono::Duration::days(1), day);
-            at_instant(at.max(not_before))
-        }
-        When::EndOfPeriod => {
-            let Wait {
-                due_at,
-                deadline_at,
-                look_at,
-                hold,
-            } = first_period(wanted, provider, config, not_before, now);
-            FirstPlan {
-                not_before,
-                due_at,
-                deadline_at,
-                wake_at: look_at,
-                holds: hold.into_iter().collect(),
-            }
-        }
+        due_at,
+        deadline_at,
+        wake_at: look_at,
+        holds: hold.into_iter().collect(),
     }
 }
 

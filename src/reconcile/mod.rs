@@ -9,4 +9,5 @@ pub mod pass;
 mod period;
 pub mod preview;
 pub mod report;
+pub mod set_back;
 pub mod story;

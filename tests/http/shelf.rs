@@ -90,7 +90,7 @@ impl Ledger for Shelf {
     fn trust(&self, _: String, _: DateTime<Utc>) -> Reply<'_, ()> {
         self.never()
     }
-    fn wake_sent(&self, _: ProviderName, _: DateTime<Utc>) -> Reply<'_, u64> {
+    fn set_back(&self, _: ProviderName, _: DateTime<Utc>, _: DateTime<Utc>) -> Reply<'_, u64> {
         self.never()
     }
     fn current(&self) -> Reply<'_, Option<Revision>> {

@@ -486,7 +486,7 @@ async fn a_guest_writes_nothing_but_to_the_inbox() {
         guest.rename_provider(p(), provider("q")).await.err(),
         guest.interrupt_all(at(9)).await.err(),
         guest.wake_held(p(), at(9)).await.err(),
-        guest.wake_sent(p(), at(9)).await.err(),
+        guest.set_back(p(), at(9), at(9)).await.err(),
         guest.named("another".to_owned()).await.err(),
         guest.mark_stale(vec![request.row], at(9)).await.err(),
         guest.remember(p(), Default::default()).await.err(),

@@ -259,6 +259,7 @@ impl History {
                 self.take();
             }
             self.nature();
+            self.world.glance();
             let off = self.world.clock.off();
             let Some((at, who, occasion)) = self.world.next() else {
                 break;
@@ -266,10 +267,15 @@ impl History {
             // By the clock of the process.
             let at = at - off;
             let mut at = at.max(self.now() + chrono::Duration::seconds(1));
+            let mut occasion = occasion;
             // A tick that is missed collapses with the next; so many are not needed.
             moments += 1;
             if moments > 6 {
-                at += chrono::Duration::minutes(30 * self.random.i64(0..moments.min(40)));
+                let ticks = self.random.i64(0..moments.min(40));
+                at += chrono::Duration::minutes(30 * ticks);
+                if ticks > 0 {
+                    occasion = Occasion::Tick;
+                }
             }
             if at > until {
                 break;
@@ -897,10 +903,11 @@ impl History {
             }
             let key = &request.key;
             let state = request.state();
-            let stuck = matches!(
+            let open = matches!(
                 request.standing.phase,
                 Phase::Sending | Phase::Unknown | Phase::Retrying
             );
+            let stuck = open && state != State::Held;
             let overdue = request
                 .due_at
                 .is_some_and(|due| due < now - chrono::Duration::days(2));
@@ -909,8 +916,9 @@ impl History {
                 self.world.fault(
                     "L1",
                     format!(
-                        "{key} is {state} although nothing is in its way: due {:?}, {:?}",
+                        "{key} is {state} although nothing is in its way: due {:?}, wakes {:?}, {:?}",
                         request.due_at,
+                        request.wake_at,
                         request.look.as_ref().map(|it| it.observed.summary())
                     ),
                 );

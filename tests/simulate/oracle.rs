@@ -26,6 +26,8 @@ const LONGEST_TO_SEND: Duration = Duration::from_secs(31);
 pub enum Heard {
     /// Nothing, or what no document explains.
     Nothing,
+    /// Not now: it may have been done all the same, and counts as no attempt.
+    Busy,
     /// A success.
     Success,
     /// What a document says was not done.
@@ -101,6 +103,8 @@ pub struct Oracle {
     pub quarantine: bool,
     /// Nothing may be sent: only a plan is made.
     pub previews: bool,
+    /// When the last plan was made: a process of its own, with a rate limit of its own.
+    pub planned_at: Option<Duration>,
     /// Subscriptions of which a ledger that was put back knows less than happened.
     pub forgotten: BTreeSet<Sub>,
     /// Before this the limits were counted in a ledger that is gone.
@@ -131,6 +135,7 @@ impl Oracle {
             in_flight: BTreeMap::new(),
             quarantine: false,
             previews: false,
+            planned_at: None,
             forgotten: BTreeSet::new(),
             limits_since: Duration::ZERO,
             told: BTreeSet::new(),
@@ -233,6 +238,14 @@ impl Oracle {
         {
             requests.pop_front();
         }
+        let planned = self
+            .planned_at
+            .is_some_and(|at| now.saturating_sub(at) < Duration::from_secs(60));
+        let rate = if planned || self.previews {
+            2 * rate
+        } else {
+            rate
+        };
         if settled && requests.len() > rate + 2 {
             let count = requests.len();
             self.fault(
@@ -461,7 +474,9 @@ impl Oracle {
                 .collect();
             let enough = match last.heard {
                 Heard::Refusal => !alive.is_empty(),
-                Heard::Nothing | Heard::Success => two_apart(&alive, last.at, resend_after),
+                Heard::Nothing | Heard::Busy | Heard::Success => {
+                    two_apart(&alive, last.at, resend_after)
+                }
             };
             if !enough {
                 faults.push(("S7", format!(
@@ -474,7 +489,7 @@ impl Oracle {
         }
         let counted = writes
             .iter()
-            .filter(|it| it.heard != Heard::Refusal && !it.confirms)
+            .filter(|it| !matches!(it.heard, Heard::Refusal | Heard::Busy) && !it.confirms)
             .count();
         if counted >= 5 * most.max(1) as usize {
             faults.push(("S7", format!("{id} is sent for the {}. time", counted + 1)));

@@ -42,7 +42,7 @@ pub fn look_for_nothing() -> Option<Noticed> {
 }
 
 fn look(seeds: u64) -> Option<Noticed> {
-    if let Some(how) = cases::first_fault().or_else(scope::first_fault) {
+    if let Some(how) = cases::faults().next().or_else(scope::first_fault) {
         let seed = None;
         return Some(Noticed { seed, how });
     }

@@ -22,6 +22,7 @@ use lapsed::provider::Way;
 use lapsed::reconcile::account;
 use lapsed::reconcile::pass::{Occasion, Party, let_time_go_by, pass};
 use lapsed::reconcile::preview::{Reading, Sources, preview};
+use lapsed::reconcile::set_back;
 use lapsed::sandbox::cast;
 use lapsed::source::{Latest, SourceFile, Text};
 use lapsed::wiring::{Environment, House};
@@ -97,6 +98,7 @@ struct Running {
     house: House,
     keeper: Keeper,
     parties: Mutex<BTreeMap<Who, Connected>>,
+    clocks: set_back::Watch,
     /// Tells which rows have changed.
     versions: rusqlite::Connection,
 }
@@ -206,6 +208,7 @@ impl World {
                     house,
                     keeper,
                     parties: Mutex::default(),
+                    clocks: set_back::Watch::default(),
                     versions: rusqlite::Connection::open(self.path()).unwrap(),
                 });
                 if let Some(in_force) = in_force {
@@ -286,11 +289,14 @@ impl World {
         oracle.quarantine = true;
         let written: Vec<Sub> = oracle.writes.keys().copied().collect();
         oracle.forgotten.extend(written);
+        // Nor what a provider asked for.
+        oracle.retry_until.clear();
         oracle.struck("ledger put back");
     }
 
     /// Does these things side by side, to their end or to the process'.
     pub fn does(&mut self, acts: Vec<Act>) {
+        self.glance();
         let Some(running) = &mut self.running else {
             return;
         };
@@ -551,6 +557,33 @@ impl World {
         }
     }
 
+    /// Looks at the clocks, as each worker does all the time.
+    pub fn glance(&mut self) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        if !running.clocks.was_set_back(&*self.clock) {
+            return;
+        }
+        let Some(in_force) = running.house.live.in_force.load_full() else {
+            return;
+        };
+        let now = self.clock.now();
+        let ledger = &*running.house.tools.ledger;
+        let woken = async {
+            for who in Who::ALL {
+                set_back::wake(ledger, &who.name(), &in_force.config, now).await?;
+            }
+            Ok::<_, LedgerError>(())
+        };
+        match self.universe.run(woken, || self.disk.is_off()) {
+            None => self.power_on(End::PowerLost),
+            Some(Ok(())) => self.look_over(),
+            // It is tried again by whoever looks next.
+            Some(Err(_)) => running.clocks = set_back::Watch::default(),
+        }
+    }
+
     /// When something happens next by itself, and what.
     pub fn next(&self) -> Option<(DateTime<Utc>, Who, Occasion)> {
         let running = self.running.as_ref()?;
@@ -783,6 +816,7 @@ impl<'w> Context<'w> {
         };
         let planned = preview(sources, &|_, _| {}).await;
         self.oracle.lock().unwrap().previews = false;
+        self.oracle.lock().unwrap().planned_at = Some(self.universe.now());
         self.oracle.lock().unwrap().saw("a plan");
         planned.map(drop)
     }

@@ -428,6 +428,47 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Nothing that was accepted by a clock which was ahead waits longer than until `not_before`.
+    pub(super) fn bring_forward(
+        &mut self,
+        provider: &ProviderName,
+        at: DateTime<Utc>,
+        not_before: DateTime<Utc>,
+    ) -> Result<u64, LedgerError> {
+        let was_ahead: bool = self
+            .conn
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM revisions WHERE accepted_at > ?1)")?
+            .query_row([millis(at)], |row| row.get(0))?;
+        if !was_ahead {
+            return Ok(0);
+        }
+        let rows: Vec<i64> = self
+            .conn
+            .prepare_cached(
+                "SELECT id FROM requests
+                 WHERE provider = ?1 AND lane IS NOT NULL AND not_before > ?2",
+            )?
+            .query_map(params![provider.as_str(), millis(not_before)], |row| {
+                row.get(0)
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        for row in &rows {
+            let mut stored = rows::load(self.conn, *row)?;
+            let request = &mut stored.request;
+            if request.due_at == Some(request.not_before) {
+                request.due_at = request.terms.when.value.due(not_before);
+            }
+            request.not_before = not_before;
+            if request.wake_at.is_some()
+                && let Some(wake_at) = resume(request, at)
+            {
+                request.wake_at = Some(wake_at);
+            }
+            self.store(&mut stored, at)?;
+        }
+        Ok(rows.len() as u64)
+    }
+
     pub(super) fn mark_stale(
         &mut self,
         rows: &BTreeSet<i64>,

@@ -121,8 +121,13 @@ impl Ledger for SqliteLedger {
         self.write(move |tx| tx.wake_held(&provider, at))
     }
 
-    fn wake_sent(&self, provider: ProviderName, at: DateTime<Utc>) -> Reply<'_, u64> {
-        self.write(move |tx| tx.wake_sent(&provider, at))
+    fn set_back(
+        &self,
+        provider: ProviderName,
+        at: DateTime<Utc>,
+        not_before: DateTime<Utc>,
+    ) -> Reply<'_, u64> {
+        self.write(move |tx| tx.set_back(&provider, at, not_before))
     }
 
     fn mark_stale(&self, rows: Vec<i64>, at: DateTime<Utc>) -> Reply<'_, u64> {

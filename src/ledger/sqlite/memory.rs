@@ -346,11 +346,16 @@ impl Tx<'_> {
         queue::wake_held(self.conn, provider, at)
     }
 
-    pub(super) fn wake_sent(
-        &self,
+    pub(super) fn set_back(
+        &mut self,
         provider: &ProviderName,
         at: DateTime<Utc>,
+        not_before: DateTime<Utc>,
     ) -> Result<u64, LedgerError> {
-        queue::wake_sent(self.conn, provider, at)
+        // First, since what is due by then is looked at now.
+        let due = self.bring_forward(provider, at, not_before)?;
+        let held = queue::wake_held(self.conn, provider, at)?;
+        let sent = queue::wake_sent(self.conn, provider, at)?;
+        Ok(due + held + sent)
     }
 }
