@@ -197,9 +197,11 @@ impl Pass<'_> {
         if asks && look.is_none() {
             *answers = Answers::Nobody;
         }
-        // This look was for the time alone: what an earlier one found still holds.
-        let keeps = found_by_a_look(&request);
+        // This look was for the time alone: what an earlier one found still holds, but that there
+        // was no answer.
+        let mut keeps = found_by_a_look(&request);
         if let Some(look) = look {
+            keeps.remove(&HoldReason::ProviderUnavailable);
             self.was_read().await?;
             if self.clock_is_wrong() {
                 return Ok(Told::NotYet);

@@ -956,3 +956,22 @@ async fn a_clock_that_was_wrong_is_asked_for_once_where_nobody_answers() {
     assert_eq!(world.calls().len() - before, 1);
     world.verify().await;
 }
+
+/// Found by simulation, seed 543: the reading that told the new period's end left it held as
+/// unreadable, until half of that period had gone by.
+#[tokio::test]
+async fn a_missed_window_frees_what_could_not_be_read_as_soon_as_it_can() {
+    let mut world = monthly("0 * * * *", "when: end_of_period").await;
+    world.wake().await;
+    world.clock.set_wall(at("2026-12-11T20:00:00Z"));
+    let why = "no answer".to_owned();
+    world.poison("a", LookError::Unavailable { why });
+    world.tick().await;
+    assert_eq!(world.state("a").await, held("provider_unavailable"));
+    world.heal("a");
+    world.clock.set_wall(at("2026-12-12T12:30:00Z"));
+    world.wake().await;
+    assert_eq!(missed(&world).await, 1);
+    assert_eq!(world.state("a").await, (State::Scheduled, None));
+    world.verify().await;
+}
