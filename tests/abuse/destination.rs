@@ -4,9 +4,6 @@
 //! file may name any of them beside any address. What keeps them at home is that a new address
 //! waits for a person at the host.
 
-use lapsed::model::ids::ProviderName;
-use lapsed::model::memory::{Age, Destination, ProviderMemory};
-use lapsed::model::provider::ProviderKind;
 use lapsed::sandbox::cast;
 
 use super::{Trap, explained, hold, item, monthly};
@@ -192,60 +189,4 @@ fn a_proxy_on_the_way_to_this_machine_is_refused_and_so_is_one_with_a_password()
     let told = format!("{}{}", told.out, told.err);
     assert!(told.contains("credentials in a URL"), "{told}");
     assert!(!told.contains("hunter2"), "{told}");
-}
-
-#[test]
-fn only_a_known_place_the_kinds_own_or_this_machine_is_allowed_later() {
-    let place = |origin: &str, proxy: Option<&str>, ca: Option<&str>| Destination {
-        origin: origin.to_owned(),
-        proxy: proxy.map(str::to_owned),
-        ca: ca.map(str::to_owned),
-    };
-    let known = |destination: Option<&Destination>| ProviderMemory {
-        destination: destination.cloned(),
-        ..ProviderMemory::default()
-    };
-    let usual = place("https://api.reverepayments.dev", None, None);
-    let ours = place("https://billing.example.com", None, None);
-    let here = place("http://127.0.0.1:9750", None, None);
-    let allows = |memory: &ProviderMemory, to: &Destination| {
-        memory.allows(to, ProviderKind::Revere, Age::Later)
-    };
-    for memory in [known(None), known(Some(&ours)), known(Some(&here))] {
-        assert!(allows(&memory, &usual));
-        for to in [
-            place("https://collector.example.com", None, None),
-            place("https://billing.example.com:8443", None, None),
-            place("https://api.reverepayments.dev", Some("http://p/"), None),
-            place("https://api.reverepayments.dev", None, Some("c0ffee")),
-            place("https://api.kajabi.com", None, None),
-        ] {
-            assert!(!allows(&memory, &to), "{memory:?} {to}");
-        }
-    }
-    assert!(allows(&known(Some(&ours)), &ours));
-    assert!(!allows(&known(None), &ours));
-    assert!(known(None).allows(&ours, ProviderKind::Revere, Age::First));
-    // From this machine to this machine: the sandbox has another port each time.
-    assert!(allows(
-        &known(Some(&here)),
-        &place("http://127.0.0.1:1", None, None)
-    ));
-    assert!(!allows(&known(Some(&ours)), &here));
-    // A digest names the provider and every part.
-    let name = |text: &str| ProviderName::parse(text).unwrap();
-    let mut digests: Vec<String> = [
-        &ours,
-        &place("https://billing.example.com", Some("c"), None),
-        &place("https://billing.example.com", None, Some("c")),
-        &place("https://billing.example.comc", None, None),
-    ]
-    .iter()
-    .map(|place| place.digest(&name("a")))
-    .collect();
-    digests.push(ours.digest(&name("b")));
-    digests.sort();
-    digests.dedup();
-    assert_eq!(digests.len(), 5);
-    assert!(digests.iter().all(|it| it.len() == 32));
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use lapsed::model::ids::ProviderName;
-use lapsed::model::memory::{Comparison, Pause, Pauses, ProviderMemory, Verdict};
+use lapsed::model::memory::{Age, Comparison, Destination, Pause, Pauses, ProviderMemory, Verdict};
+use lapsed::model::provider::ProviderKind;
 
 use super::name;
 
@@ -89,4 +90,110 @@ fn a_verdict_lets_through_what_need_not_wait() {
         },
     };
     assert_eq!(verdict.let_through(), [(name("b"), 3)].into());
+}
+
+fn place(origin: &str, proxy: Option<&str>, ca: Option<&str>) -> Destination {
+    Destination {
+        origin: origin.to_owned(),
+        proxy: proxy.map(str::to_owned),
+        ca: ca.map(str::to_owned),
+    }
+}
+
+#[test]
+fn only_a_known_place_the_kinds_own_or_this_machine_is_allowed_later() {
+    let known = |destination: Option<&Destination>| ProviderMemory {
+        destination: destination.cloned(),
+        ..ProviderMemory::default()
+    };
+    let usual = place("https://api.reverepayments.dev", None, None);
+    let ours = place("https://billing.example.com", None, None);
+    let here = place("http://127.0.0.1:9750", None, None);
+    let allows = |memory: &ProviderMemory, to: &Destination| {
+        memory.allows(to, ProviderKind::Revere, Age::Later)
+    };
+    for memory in [known(None), known(Some(&ours)), known(Some(&here))] {
+        assert!(allows(&memory, &usual));
+        for to in [
+            place("https://collector.example.com", None, None),
+            place("https://billing.example.com:8443", None, None),
+            place("https://api.reverepayments.dev", Some("http://p/"), None),
+            place("https://api.reverepayments.dev", None, Some("c0ffee")),
+            place("https://api.kajabi.com", None, None),
+        ] {
+            assert!(!allows(&memory, &to), "{memory:?} {to}");
+        }
+    }
+    assert!(allows(&known(Some(&ours)), &ours));
+    assert!(!allows(&known(None), &ours));
+    assert!(known(None).allows(&ours, ProviderKind::Revere, Age::First));
+    // From this machine to this machine: the sandbox has another port each time.
+    assert!(allows(
+        &known(Some(&here)),
+        &place("http://127.0.0.1:1", None, None)
+    ));
+    assert!(!allows(&known(Some(&ours)), &here));
+    // A digest names the provider and every part.
+    let mut digests: Vec<String> = [
+        &ours,
+        &place("https://billing.example.com", Some("c"), None),
+        &place("https://billing.example.com", None, Some("c")),
+        &place("https://billing.example.comc", None, None),
+    ]
+    .iter()
+    .map(|place| place.digest(&name("a")))
+    .collect();
+    digests.push(ours.digest(&name("b")));
+    digests.sort();
+    digests.dedup();
+    assert_eq!(digests.len(), 5);
+    assert!(digests.iter().all(|it| it.len() == 32));
+}
+
+/// A ledger that an older version made knows whose credentials they are, and not where they went.
+#[test]
+fn what_an_older_version_bound_may_go_where_the_file_says() {
+    let bound = ProviderMemory {
+        account: Some("4801".to_owned()),
+        ..ProviderMemory::default()
+    };
+    let ours = place("https://billing.example.com", None, None);
+    assert!(bound.allows(&ours, ProviderKind::Revere, Age::Later));
+}
+
+#[test]
+fn only_plain_http_stays_on_this_machine() {
+    let here = place("http://127.0.0.1:9750", None, None);
+    let memory = ProviderMemory {
+        destination: Some(here.clone()),
+        ..ProviderMemory::default()
+    };
+    let allows = |memory: &ProviderMemory, to: &Destination| {
+        memory.allows(to, ProviderKind::Revere, Age::Later)
+    };
+    let proxied = place("http://127.0.0.1:9750", Some("http://p/"), None);
+    let tls = place("https://127.0.0.1:9750", None, None);
+    assert!(!allows(&memory, &proxied) && !allows(&memory, &tls));
+    assert!(allows(&ProviderMemory::default(), &here));
+    assert!(!allows(&ProviderMemory::default(), &proxied));
+}
+
+#[test]
+fn a_destination_is_told_whole_and_with_the_line_that_allows_it() {
+    let there = place(
+        "https://billing.example.com",
+        Some("http://p:3128/"),
+        Some("c0ffee0123456789abcdef"),
+    );
+    assert_eq!(
+        there.to_string(),
+        "https://billing.example.com through the proxy http://p:3128/ trusting the certificate authority c0ffee0123456789…"
+    );
+    let digest = there.digest(&name("a"));
+    assert_eq!(
+        there.refusal(&name("a")),
+        format!(
+            "its credentials would go to {there}, which nobody on this host has allowed; `lapsed approve {digest}` does"
+        )
+    );
 }

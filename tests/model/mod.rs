@@ -10,6 +10,7 @@ mod provider;
 mod request;
 mod standing;
 mod terms;
+mod text;
 
 use lapsed::model::ids::{Key, ProviderName, SubscriptionId};
 use lapsed::model::provider::ProviderKind;

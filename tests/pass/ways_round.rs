@@ -961,7 +961,7 @@ async fn a_clock_that_was_wrong_is_asked_for_once_where_nobody_answers() {
 /// unreadable, until half of that period had gone by.
 #[tokio::test]
 async fn a_missed_window_frees_what_could_not_be_read_as_soon_as_it_can() {
-    let mut world = monthly("0 * * * *", "when: end_of_period").await;
+    let world = monthly("0 * * * *", "when: end_of_period").await;
     world.wake().await;
     world.clock.set_wall(at("2026-12-11T20:00:00Z"));
     let why = "no answer".to_owned();

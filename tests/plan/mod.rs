@@ -274,6 +274,24 @@ fn an_expectation_that_is_not_met_holds_also_what_is_found_ended() {
 }
 
 #[test]
+fn what_is_there_instead_is_told_unless_it_is_an_address() {
+    let mut request = request(ProviderKind::Revere);
+    request.terms.expect = BTreeMap::from([(ExpectField::Customer, "cus_18".to_owned())]);
+    for (there, told) in [
+        ("cus_17", "customer is cus_17, not cus_18"),
+        ("ann@example.com", "customer is [masked], not cus_18"),
+    ] {
+        let found = edit(found(Life::Active), |it| {
+            it.facts.insert(ExpectField::Customer, there.to_owned());
+        });
+        let Decision::Hold(holds) = decided(&request, &found) else {
+            panic!("not held");
+        };
+        assert_eq!(holds[&HoldReason::Expectation], told);
+    }
+}
+
+#[test]
 fn an_expectation_that_is_required_and_missing_holds() {
     let required = BTreeSet::from([ExpectField::Customer]);
     let found = found(Life::Active);
