@@ -85,6 +85,8 @@ pub struct Snapshot {
     pub holds: BTreeMap<(ProviderName, HoldReason), u64>,
     /// The earliest of what is scheduled.
     pub next_due: BTreeMap<ProviderName, DateTime<Utc>>,
+    /// The tick that should have carried out the oldest request that is overdue.
+    pub oldest_overdue: BTreeMap<ProviderName, DateTime<Utc>>,
     /// The oldest intent whose outcome is unknown.
     pub oldest_unknown: BTreeMap<ProviderName, DateTime<Utc>>,
     /// By provider: how many seconds the earliest possible cancel lies before its deadline, of
@@ -173,6 +175,7 @@ impl Metrics {
             &it.cancellations,
             &it.holds,
             &it.next_due,
+            &it.oldest_overdue,
             &it.oldest_unknown,
             &it.deadline_slack,
             &it.provider_up,
@@ -418,6 +421,7 @@ impl Metrics {
             &it.holds,
             &it.paused,
             &it.next_due,
+            &it.oldest_overdue,
             &it.oldest_unknown,
             &it.deadline_slack,
             &it.limit_used,
@@ -453,6 +457,11 @@ impl Metrics {
             .set(f64::from(u8::from(paused)));
         if let Some(at) = snapshot.next_due.get(provider) {
             it.next_due.with_label_values(&[name]).set(seconds(*at));
+        }
+        if let Some(at) = snapshot.oldest_overdue.get(provider) {
+            it.oldest_overdue
+                .with_label_values(&[name])
+                .set(seconds(*at));
         }
         if let Some(slack) = snapshot.deadline_slack.get(provider) {
             it.deadline_slack.with_label_values(&[name]).set(*slack);
@@ -539,6 +548,7 @@ struct Families {
     cancellations: GaugeVec,
     holds: GaugeVec,
     next_due: GaugeVec,
+    oldest_overdue: GaugeVec,
     oldest_unknown: GaugeVec,
     deadline_slack: GaugeVec,
     windows_missed: IntCounterVec,
@@ -577,6 +587,7 @@ impl Families {
             cancellations: book.gauge("cancellations", &["provider", "state"], Source::Ledger, "Requests by the state that people see, gates included."),
             holds: book.gauge("holds", &["provider", "reason"], Source::Ledger, "Held requests by reason; one with several reasons counts under each."),
             next_due: book.gauge("next_due_timestamp_seconds", &["provider"], Source::Ledger, "When the earliest scheduled request is due; absent where none is."),
+            oldest_overdue: book.gauge("oldest_overdue_timestamp_seconds", &["provider"], Source::Ledger, "The tick at which the oldest request that is due, not held and not ended should have been carried out; absent where none is overdue."),
             oldest_unknown: book.gauge("oldest_unknown_timestamp_seconds", &["provider"], Source::Ledger, "When the oldest attempt was sent whose outcome is still unknown; absent where none is."),
             deadline_slack: book.gauge("deadline_slack_seconds", &["provider"], Source::Ledger, "How long before its deadline the request with the least room can be cancelled, by schedule, freezes, limits and rate; negative: not in time. Absent where nothing has a deadline."),
             windows_missed: book.counter("windows_missed_total", &["provider"], Source::Continued, "Windows before a period's end that closed before the request could be carried out."),

@@ -5,6 +5,7 @@
 )]
 
 mod abuse;
+mod alerts;
 mod arrows;
 mod attack;
 mod canary;

@@ -10,9 +10,12 @@ use std::time::Duration;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::config::Config;
 use crate::ledger::LedgerError;
 use crate::metrics::{CONTENT_TYPE, Snapshot};
+use crate::model::ids::ProviderName;
 use crate::reconcile::report::Standpoint;
 
 use super::params::Params;
@@ -65,6 +68,7 @@ async fn snapshot(app: &App) -> Result<Snapshot, LedgerError> {
     Ok(Snapshot {
         cancellations: standpoint.counts(&tally),
         holds: standpoint.hold_counts(&tally),
+        oldest_overdue: overdue(&in_force.config, &tally.oldest_due, now),
         next_due: tally.next_due,
         oldest_unknown: tally.oldest_unknown,
         deadline_slack: standpoint.slack(&*app.ledger).await?,
@@ -76,6 +80,22 @@ async fn snapshot(app: &App) -> Result<Snapshot, LedgerError> {
             .collect(),
         providers,
     })
+}
+
+/// By provider: the first tick at or after which its oldest due request was due, where that has
+/// gone by.
+fn overdue(
+    config: &Config,
+    due: &BTreeMap<ProviderName, DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> BTreeMap<ProviderName, DateTime<Utc>> {
+    due.iter()
+        .filter_map(|(name, due)| {
+            let schedule = &config.providers.get(name)?.schedule;
+            let tick = schedule.next_after(*due - TimeDelta::milliseconds(1))?;
+            (tick <= now).then(|| (name.clone(), tick))
+        })
+        .collect()
 }
 
 /// The used parts of the limits over all providers; 1 when spent.

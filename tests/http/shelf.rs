@@ -68,6 +68,11 @@ impl Shelf {
                     .entry(name.clone())
                     .or_insert(request.changed_at);
             }
+            if let (true, State::Scheduled | State::Unknown, Some(at)) =
+                (due, state, request.due_at)
+            {
+                tally.oldest_due.entry(name.clone()).or_insert(at);
+            }
             if let (State::Scheduled, Some(at)) = (state, request.due_at) {
                 let next = tally.next_due.entry(name).or_insert(at);
                 *next = at.min(*next);

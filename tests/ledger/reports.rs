@@ -108,6 +108,18 @@ async fn recount(bench: &Bench, now: DateTime<Utc>) -> Tally {
         for reason in &request.standing.holds {
             *tally.holds.entry((name.clone(), *reason)).or_default() += 1;
         }
+        let open = [
+            State::Scheduled,
+            State::Sending,
+            State::Unknown,
+            State::Retrying,
+        ];
+        if open.contains(&request.state())
+            && let Some(due_at) = request.due_at.filter(|_| due)
+        {
+            let oldest = tally.oldest_due.entry(name.clone()).or_insert(due_at);
+            *oldest = due_at.min(*oldest);
+        }
         if let (State::Scheduled, Some(due_at)) = (request.state(), request.due_at) {
             let next = tally.next_due.entry(name.clone()).or_insert(due_at);
             *next = due_at.min(*next);

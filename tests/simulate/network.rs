@@ -416,7 +416,8 @@ impl Network {
         let now = self.universe.now();
         let status = answer.status().as_u16();
         oracle.note(now, &format!("{kind:?} {number:?} {status} ({fate:?})"));
-        if matches!(status, 429 | 503) {
+        // A plan is a process of its own, and keeps to itself what it is asked for.
+        if matches!(status, 429 | 503) && !oracle.previews {
             let asked_for = answer
                 .headers()
                 .get("retry-after")

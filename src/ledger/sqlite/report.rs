@@ -89,7 +89,8 @@ pub(super) fn tally(conn: &Connection, now: DateTime<Utc>) -> Result<Tally, Ledg
     let mut rows = conn.prepare_cached(
         "SELECT provider, state, count(*), count(*) FILTER (WHERE due_at <= ?1),
            count(*) FILTER (WHERE due_at <= ?1 AND look IS NOT NULL),
-           min(due_at) FILTER (WHERE state = 'scheduled')
+           min(due_at) FILTER (WHERE state = 'scheduled'),
+           min(due_at) FILTER (WHERE state IN ('scheduled', 'sending', 'unknown', 'retrying'))
          FROM requests GROUP BY provider, state",
     )?;
     let mut rows = rows.query([millis(now)])?;
@@ -101,6 +102,12 @@ pub(super) fn tally(conn: &Connection, now: DateTime<Utc>) -> Result<Tally, Ledg
         };
         if let Some(due) = row.get::<_, Option<i64>>(5)? {
             tally.next_due.insert(name.clone(), rows::instant(due));
+        }
+        if let Some(due) = row.get::<_, Option<i64>>(6)?.map(rows::instant)
+            && due <= now
+        {
+            let oldest = tally.oldest_due.entry(name.clone()).or_insert(due);
+            *oldest = due.min(*oldest);
         }
         let count = Count {
             all: rows::count(row, 2)?,
