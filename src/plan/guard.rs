@@ -142,24 +142,15 @@ impl Situation<'_> {
             && self.memory.elsewhere.is_none()
     }
 
+    /// The freeze that covers everything of this provider, if any does: the one that ends last.
     fn frozen_whole(&self) -> Option<(&Freeze, DateTime<Utc>)> {
-        if planted!(FreezeIgnored, true, false) {
-            return None;
-        }
-        let mut longest: Option<(&Freeze, DateTime<Utc>)> = None;
-        for freeze in self.freezes {
-            let whole = freeze.matcher.by_provider_only()
-                && freeze
-                    .matcher
-                    .matches_provider(&self.provider.name, self.provider.kind());
-            let Some(until) = freeze.holds_until(self.now).filter(|_| whole) else {
-                continue;
-            };
-            if longest.is_none_or(|(_, so_far)| until > so_far) {
-                longest = Some((freeze, until));
-            }
-        }
-        longest
+        let (name, kind) = (&self.provider.name, self.provider.kind());
+        planted!(FreezeIgnored, &[][..], self.freezes)
+            .iter()
+            .filter(|freeze| freeze.matcher.by_provider_only())
+            .filter(|freeze| freeze.matcher.matches_provider(name, kind))
+            .filter_map(|freeze| Some((freeze, freeze.holds_until(self.now)?)))
+            .max_by_key(|(_, until)| *until)
     }
 
     /// The freeze that covers one item, if any does.
