@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{NO_LIMITS, all, lines, many, patient};
+use super::{NO_LIMITS, lines, many, patient};
 use crate::support::{Daemon, Home, until};
 
 /// The most that a daemon may ever have held, in MiB: less than two of the bodies, of which it
@@ -47,7 +47,7 @@ fn endless_answers_are_not_held_in_memory_and_cancel_nobody_twice() {
     .flatten()
     .collect();
     home.fault(&json!(faults));
-    let items = all(&home);
+    let items = home.all();
     home.write_text(&patient(&home.text(NO_LIMITS, &lines(&items)), "2s", "3s"));
     let daemon = home.daemon();
     super::until_each_is_cancelled_once(&home, items.len());
@@ -61,7 +61,7 @@ fn endless_answers_are_not_held_in_memory_and_cancel_nobody_twice() {
 fn a_provider_that_drips_delays_no_other() {
     let home = many(3, 3, 0);
     home.fault(&json!({"provider": "revere", "drip": "50ms", "times": null}));
-    let items = all(&home);
+    let items = home.all();
     home.write_text(&patient(&home.text("", &lines(&items)), "600s", "601s"));
     let _daemon = home.daemon();
     let academy = || items.iter().filter(|(provider, _)| *provider == "academy");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::proxy::{Exchange, Proxy};
-use super::{NO_LIMITS, all, lines, many, patient, until_each_is_cancelled_once};
+use super::{NO_LIMITS, lines, many, patient, until_each_is_cancelled_once};
 use crate::support::Home;
 
 /// What happens to a request on its way.
@@ -38,7 +38,7 @@ fn a_connection_that_is_cut_or_late_anywhere_cancels_nobody_twice_and_forgets_no
     const EACH: u32 = 12;
     let home = many(EACH, EACH, EACH);
     let proxy = unreliable(&home);
-    let text = home.text(NO_LIMITS, &lines(&all(&home)));
+    let text = home.text(NO_LIMITS, &lines(&home.all()));
     home.write_text(&proxy.before_all(&home, &patient(&text, "3s", "8s")));
     let _daemon = home.daemon();
     until_each_is_cancelled_once(&home, 3 * EACH as usize);

@@ -7,8 +7,7 @@ use std::process::Command;
 
 use super::proxy::{Gate, Proxy};
 use super::{
-    NO_LIMITS, all, attempts, lines, many, metric, settled, until_each_is_cancelled_once,
-    until_passes,
+    NO_LIMITS, attempts, lines, many, metric, settled, until_each_is_cancelled_once, until_passes,
 };
 use crate::support::{Daemon, Home, until};
 
@@ -99,7 +98,7 @@ fn held_at_its_readings(home: &Home, folder: &Path) -> (PathBuf, Daemon, Proxy, 
         }
         exchange.pass();
     });
-    let text = home.text(NO_LIMITS, &lines(&all(home)));
+    let text = home.text(NO_LIMITS, &lines(&home.all()));
     let text = proxy.before(home, "revere", &super::patient(&text, "60s", "64s"));
     let ledger = with_ledger_in(home, folder, &text);
     let daemon = home.daemon();

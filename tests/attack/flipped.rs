@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{NO_LIMITS, all, lines, many};
+use super::{NO_LIMITS, lines, many};
 use crate::support::{Home, post};
 
 /// The ledger's page size, SQLite's usual one.
@@ -12,7 +12,7 @@ const PAGE: usize = 4096;
 
 /// A ledger in which everything is settled, whole in one file, and what it says of itself.
 fn settled_ledger(home: &Home) -> (Vec<u8>, Vec<u8>) {
-    home.write_text(&home.text(NO_LIMITS, &lines(&all(home))));
+    home.write_text(&home.text(NO_LIMITS, &lines(&home.all())));
     home.run(&["run", "--once"]).ended(0);
     let conn = Connection::open(home.ledger()).unwrap();
     let (busy, _, _): (i64, i64, i64) = conn
@@ -96,7 +96,7 @@ fn no_id_that_is_flipped_in_any_place_of_the_ledger_sends_anything_twice() {
     let (whole, mark) = settled_ledger(&home);
     assert_eq!(post(home.sandbox(), "/sandbox/reset", &[], "").status, 200);
     let mut refused = 0;
-    for (provider, id) in all(&home) {
+    for (provider, id) in home.all() {
         let places: Vec<usize> = (0..whole.len() - id.len())
             .filter(|at| whole[*at..].starts_with(id.as_bytes()))
             .collect();

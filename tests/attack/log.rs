@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::process::Stdio;
 
-use super::{NO_LIMITS, all, lines, many, until_each_is_cancelled_once};
+use super::{NO_LIMITS, lines, many, until_each_is_cancelled_once};
 use crate::support::until;
 
 const ITEMS: u32 = 40;
@@ -11,7 +11,7 @@ const ITEMS: u32 = 40;
 #[test]
 fn a_daemon_whose_log_has_no_reader_any_more_goes_on() {
     let home = many(0, ITEMS, 0);
-    home.write_text(&home.text(NO_LIMITS, &lines(&all(&home))));
+    home.write_text(&home.text(NO_LIMITS, &lines(&home.all())));
     let (reader, writer) = std::io::pipe().unwrap();
     let daemon = home.start_as(|command| {
         command.stderr(writer);
@@ -26,7 +26,7 @@ fn a_daemon_whose_log_has_no_reader_any_more_goes_on() {
 #[test]
 fn a_daemon_whose_log_is_not_read_goes_on_and_stops_when_asked() {
     let home = many(0, ITEMS, 0);
-    home.write_text(&home.text(NO_LIMITS, &lines(&all(&home))));
+    home.write_text(&home.text(NO_LIMITS, &lines(&home.all())));
     let (mut reader, writer) = std::io::pipe().unwrap();
     let mut daemon = home.start_as(|command| {
         command
@@ -53,7 +53,7 @@ fn a_daemon_whose_log_is_not_read_goes_on_and_stops_when_asked() {
 #[test]
 fn a_daemon_without_a_log_goes_on() {
     let home = many(0, 2, 0);
-    home.write_text(&home.text("", &lines(&all(&home))));
+    home.write_text(&home.text("", &lines(&home.all())));
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
     let daemon = home.start_as(|command| {
         command.stderr(full.map_or_else(|_| Stdio::null(), Stdio::from));

@@ -9,7 +9,7 @@ use lapsed::clock::Stopwatch;
 use rusqlite::Connection;
 
 use super::proxy::Proxy;
-use super::{NO_LIMITS, all, lines, many, until_each_is_cancelled_once};
+use super::{NO_LIMITS, lines, many, until_each_is_cancelled_once};
 use crate::support::{Home, project, until};
 
 const ITEMS: u32 = 150;
@@ -81,7 +81,7 @@ fn no_kill_during_a_migration_loses_anything_or_sends_anything_twice() {
             exchange.pass();
         }
     });
-    home.write_text(&proxy.before_all(&home, &home.text(NO_LIMITS, &lines(&all(&home)))));
+    home.write_text(&proxy.before_all(&home, &home.text(NO_LIMITS, &lines(&home.all()))));
     // Some are done, some are being sent, the rest is to come.
     let daemon = home.daemon();
     until("some are done", || home.writes().len() > 20);

@@ -53,23 +53,6 @@ fn many(kajabi: u32, revere: u32, lotus: u32) -> Home {
     Home::with(Seeds::parse(&json!(seeds)).unwrap())
 }
 
-/// The provider's name in the file, and the id, of everything at the sandbox.
-fn all(home: &Home) -> Vec<(&'static str, String)> {
-    let state = crate::support::get(home.sandbox(), "/sandbox/state?limit=100000").json();
-    let subscriptions = state["subscriptions"].as_array().unwrap();
-    subscriptions
-        .iter()
-        .map(|it| {
-            let provider = match it["provider"].as_str().unwrap() {
-                "kajabi" => "academy",
-                "revere" => "donations",
-                _ => "metered",
-            };
-            (provider, it["id"].as_str().unwrap().to_owned())
-        })
-        .collect()
-}
-
 /// A line of the file for each.
 fn lines(of: &[(&'static str, String)]) -> String {
     of.iter()

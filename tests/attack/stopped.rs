@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::proxy::{Exchange, Gate, Proxy};
 use super::{
-    A, NO_LIMITS, all, attempts, lines, many, now, patient, until_each_is_cancelled_once,
-    until_past,
+    A, NO_LIMITS, attempts, lines, many, now, patient, until_each_is_cancelled_once, until_past,
 };
 use crate::support::{Home, until};
 
@@ -57,7 +56,7 @@ fn a_process_stopped_while_it_connects_sends_nothing_that_is_stale() {
 #[test]
 fn a_write_that_waited_for_its_turn_in_a_stopped_process_is_sent_only_under_a_new_intent() {
     let home = many(0, 3, 0);
-    let ids: Vec<String> = all(&home).into_iter().map(|(_, id)| id).collect();
+    let ids: Vec<String> = home.all().into_iter().map(|(_, id)| id).collect();
     let reads: Vec<Gate> = ids.iter().map(|_| Gate::shut_at_first()).collect();
     let writes = Gate::shut_at_first();
     let order = Arc::new(Mutex::new(Vec::<usize>::new()));
@@ -77,7 +76,7 @@ fn a_write_that_waited_for_its_turn_in_a_stopped_process_is_sent_only_under_a_ne
         }
         exchange.answer(&answer);
     });
-    let text = patient(&home.text("", &lines(&all(&home))), "20s", "21s").replace(
+    let text = patient(&home.text("", &lines(&home.all())), "20s", "21s").replace(
         "rate_limit: 1000/s",
         "concurrency: 2\n    rate_limit: 1000/s",
     );
@@ -138,7 +137,7 @@ fn a_process_stopped_for_longer_than_resend_after_sends_nothing_again() {
         after.pass();
         exchange.answer(&answer);
     });
-    let text = home.text(NO_LIMITS, &lines(&all(&home)));
+    let text = home.text(NO_LIMITS, &lines(&home.all()));
     home.write_text(&proxy.before_all(&home, &patient(&text, "5s", "6s")));
     let daemon = home.daemon();
     requests.until_came(3);

@@ -129,21 +129,9 @@ fn slow_down(home: &Home, milliseconds: u64) {
 
 /// One line for each subscription at the sandbox.
 fn items(home: &Home) -> String {
-    let truth = home.truth();
-    let subscriptions = truth["subscriptions"].as_array().unwrap();
-    subscriptions
-        .iter()
-        .map(|it| {
-            let provider = match it["provider"].as_str().unwrap() {
-                "kajabi" => "academy",
-                "revere" => "donations",
-                _ => "metered",
-            };
-            format!(
-                "\n  - {{id: \"{}\", provider: {provider}}}",
-                it["id"].as_str().unwrap()
-            )
-        })
+    home.all()
+        .into_iter()
+        .map(|(provider, id)| format!("\n  - {{id: \"{id}\", provider: {provider}}}"))
         .collect()
 }
 

@@ -1,7 +1,9 @@
 //! What is said of what is wrong: the place, what was found, what is allowed; and nothing that a
 //! log or a terminal would obey.
 
-use super::properties::{HEAD, MAIN, assert_told_well, is_unseen, judge};
+use lapsed::model::text::is_unseen;
+
+use super::properties::{HEAD, MAIN, assert_told_well, judge};
 use crate::support::Home;
 
 /// Control characters, and characters that turn or hide what stands around them.

@@ -86,13 +86,8 @@ impl Bench {
 
     fn line(&mut self, who: Who, number: u32, wish: Wish) {
         self.file.lines.push(Line {
-            who,
-            number,
-            again: 1,
             wish,
-            reason: None,
-            customer: None,
-            mistaken: false,
+            ..Line::now(who, number)
         });
     }
 
@@ -154,6 +149,30 @@ impl Bench {
 
     fn states(&self) -> Vec<State> {
         self.world.requests().iter().map(|it| it.state()).collect()
+    }
+
+    fn today(&self) -> chrono::NaiveDate {
+        let now = self.world.universe.wall();
+        now.with_timezone(&ZONE).date_naive()
+    }
+
+    /// What becomes of the first request of a kind.
+    fn first(&self, kind: Kind, mishap: &'static str) {
+        let asked_so_far = AtomicU64::new(0);
+        self.world.network.fates(move |asked| {
+            match asked.kind == kind && asked_so_far.fetch_add(1, Ordering::Relaxed) == 0 {
+                true => Fate::Mishap(mishap),
+                false => Fate::Well,
+            }
+        });
+    }
+
+    fn is_canceled_within(&mut self, hours: i64) {
+        self.goes_on(hours);
+        self.must(
+            self.states() == [State::Canceled],
+            "it is canceled in the end",
+        );
     }
 
     fn must(&self, holds: bool, what: &str) {
@@ -259,11 +278,7 @@ fn failing_commits(bench: &mut Bench) {
             let at = bench.world.disk().syncs() + nth;
             bench.world.disk().at_sync(AtSync::Fails(at));
             bench.tick(Who::Donations);
-            bench.goes_on(3);
-            bench.must(
-                bench.states() == [State::Canceled],
-                "it is canceled in the end",
-            );
+            bench.is_canceled_within(3);
         });
     }
 }
@@ -287,11 +302,7 @@ fn lasting_commits(bench: &mut Bench) {
                     .disk()
                     .at_sync(AtSync::Meanwhile(at, std::sync::Arc::new(meanwhile)));
                 bench.tick(Who::Donations);
-                bench.goes_on(30);
-                bench.must(
-                    bench.states() == [State::Canceled],
-                    "it is canceled in the end",
-                );
+                bench.is_canceled_within(30);
             });
         }
     }
@@ -328,30 +339,14 @@ fn end_mark(bench: &mut Bench) {
 fn other_object(bench: &mut Bench) {
     bench.wanted(Who::Donations, 1);
     bench.lives(Who::Donations, 2, json!({"status": "canceled"}));
-    let looks = AtomicU64::new(0);
-    bench.world.network.fates(move |asked| {
-        match asked.kind == Kind::Look && looks.fetch_add(1, Ordering::Relaxed) == 0 {
-            true => Fate::Mishap("another's body"),
-            false => Fate::Well,
-        }
-    });
+    bench.first(Kind::Look, "another's body");
     bench.begin();
     bench.tick(Who::Donations);
-    bench.goes_on(6);
-    bench.must(
-        bench.states() == [State::Canceled],
-        "it is canceled in the end",
-    );
+    bench.is_canceled_within(6);
 }
 
 fn clock_ahead(bench: &mut Bench) {
-    let day = bench
-        .world
-        .universe
-        .wall()
-        .with_timezone(&ZONE)
-        .date_naive()
-        + chrono::Days::new(2);
+    let day = bench.today() + chrono::Days::new(2);
     bench.lives(Who::Donations, 1, Value::Null);
     bench.line(Who::Donations, 1, Wish::Day(day));
     bench.begin();
@@ -365,24 +360,14 @@ fn clock_ahead(bench: &mut Bench) {
 fn clock_jumps(bench: &mut Bench) {
     bench.file.resend_after = Duration::from_secs(60);
     bench.wanted(Who::Donations, 1);
-    let writes = AtomicU64::new(0);
-    bench.world.network.fates(move |asked| {
-        match asked.kind == Kind::Write && writes.fetch_add(1, Ordering::Relaxed) == 0 {
-            true => Fate::Mishap("lost"),
-            false => Fate::Well,
-        }
-    });
+    bench.first(Kind::Write, "lost");
     bench.begin();
     bench.tick(Who::Donations);
     bench.world.clock.set_off(chrono::Duration::seconds(280));
     bench
         .world
         .does(vec![Act::Pass(Who::Donations, Occasion::Wake)]);
-    bench.goes_on(6);
-    bench.must(
-        bench.states() == [State::Canceled],
-        "it is canceled in the end",
-    );
+    bench.is_canceled_within(6);
 }
 
 /// Found in histories: what could not be read while the clock was ahead was left alone until the
@@ -399,11 +384,7 @@ fn clock_set_back(bench: &mut Bench) {
     bench.must(bench.states() == [State::Held], "it cannot be read");
     bench.world.network.fates(|_| Fate::Well);
     bench.world.clock.set_off(chrono::Duration::zero());
-    bench.goes_on(30);
-    bench.must(
-        bench.states() == [State::Canceled],
-        "it is canceled in the end",
-    );
+    bench.is_canceled_within(30);
 }
 
 fn removal(bench: &mut Bench) {
@@ -456,12 +437,7 @@ fn deactivated(bench: &mut Bench) {
 }
 
 fn day(bench: &mut Bench) {
-    let today = bench
-        .world
-        .universe
-        .wall()
-        .with_timezone(&ZONE)
-        .date_naive();
+    let today = bench.today();
     bench.lives(Who::Donations, 1, Value::Null);
     bench.line(Who::Donations, 1, Wish::Day(today + chrono::Days::new(2)));
     bench.begin();
@@ -490,12 +466,7 @@ fn window(bench: &mut Bench) {
 }
 
 fn freeze(bench: &mut Bench) {
-    let today = bench
-        .world
-        .universe
-        .wall()
-        .with_timezone(&ZONE)
-        .date_naive();
+    let today = bench.today();
     bench.file.freeze = Some((today, today));
     bench.wanted(Who::Donations, 1);
     bench.begin();

@@ -383,15 +383,7 @@ impl History {
             2 => {
                 let number = self.next_number;
                 self.next_number += 1;
-                self.file.lines.push(Line {
-                    who,
-                    number,
-                    again: 1,
-                    wish: Wish::Now,
-                    reason: None,
-                    customer: None,
-                    mistaken: false,
-                });
+                self.file.lines.push(Line::now(who, number));
             }
             // The customer has gone by himself.
             0 => self.ended_by_others((who, number)),
@@ -562,13 +554,8 @@ impl History {
                 // Nobody renews the innocent: nothing ever happens to them.
                 self.periods.remove(&sub);
                 self.file.lines.push(Line {
-                    who,
-                    number,
-                    again: 1,
-                    wish: Wish::Now,
-                    reason: None,
-                    customer: None,
                     mistaken: true,
+                    ..Line::now(who, number)
                 });
             }
             self.write();

@@ -83,6 +83,19 @@ pub struct Line {
 }
 
 impl Line {
+    /// It shall end now, and nothing else is said.
+    pub fn now(who: Who, number: u32) -> Self {
+        Self {
+            who,
+            number,
+            again: 1,
+            wish: Wish::Now,
+            reason: None,
+            customer: None,
+            mistaken: false,
+        }
+    }
+
     pub fn id(&self) -> String {
         self.who.id(self.number)
     }

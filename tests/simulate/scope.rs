@@ -12,7 +12,7 @@ use lapsed_disk::PowerCut;
 use serde_json::json;
 
 use crate::network::{Fate, Kind, wrong_writes};
-use crate::people::{FileText, Line, Who, Wish};
+use crate::people::{FileText, Line, Who};
 use crate::world::{Act, End, World, Written};
 
 /// Where the power goes.
@@ -110,15 +110,7 @@ impl Case {
     pub fn run(&self) -> Ended {
         let mut world = self.prepare();
         let mut file = FileText::new();
-        file.lines.push(Line {
-            who: self.who,
-            number: NUMBER,
-            again: 1,
-            wish: Wish::Now,
-            reason: None,
-            customer: None,
-            mistaken: false,
-        });
+        file.lines.push(Line::now(self.who, NUMBER));
         let written = Written {
             bytes: file.text().into_bytes(),
             means: Some(file),

@@ -211,6 +211,23 @@ policies:
             .collect()
     }
 
+    /// The provider's name in the file, and the id, of everything at the sandbox.
+    pub fn all(&self) -> Vec<(&'static str, String)> {
+        let state = get(self.sandbox(), "/sandbox/state?limit=100000").json();
+        let subscriptions = state["subscriptions"].as_array().unwrap();
+        subscriptions
+            .iter()
+            .map(|it| {
+                let provider = match it["provider"].as_str().unwrap() {
+                    "kajabi" => "academy",
+                    "revere" => "donations",
+                    _ => "metered",
+                };
+                (provider, it["id"].as_str().unwrap().to_owned())
+            })
+            .collect()
+    }
+
     pub fn fault(&self, fault: &Value) {
         let answer = post(self.sandbox(), "/sandbox/faults", &[], &fault.to_string());
         assert_eq!(answer.status, 200, "{}", answer.body);

@@ -13,6 +13,7 @@ pub mod retry_after;
 
 use lapsed::desired::{FileText, Input, Manifest, Problem, read};
 use lapsed::model::terms::{From, Terms, Wanted, When};
+use lapsed::model::text::is_unseen;
 use serde_json::{Map, Value, json};
 
 /// A property of any bytes: panics where it does not hold.
@@ -63,16 +64,6 @@ pub fn input<'a>(files: &[Named<'a>]) -> Input<'a> {
             .collect(),
         ..Input::default()
     }
-}
-
-/// Whether a character changes how a terminal or a page shows what stands around it, or shows
-/// nothing itself.
-pub fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
 }
 
 /// A text that a log, a terminal and a page can take.
