@@ -208,6 +208,9 @@ fn why_a_window_has_no_tick_is_said_in_the_zone_of_the_schedule() {
         said.ends_with("has no tick that `sale` or another freeze leaves open"),
         "{said}"
     );
+    // One at its first moment is one.
+    let said = unsafe_window(window(0, HOUR), &hours(&hourly, &freezes), at(0)).unwrap();
+    assert!(said.contains("`sale`"), "{said}");
     // A tick in the window's last minute is none, whatever freezes it.
     let said = unsafe_window(window(1, HOUR), &hours(&hourly, &freezes), at(1)).unwrap();
     assert!(said.starts_with("no tick of"), "{said}");
