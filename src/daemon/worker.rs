@@ -111,9 +111,7 @@ impl Worker {
             clocks: set_back::Watch::default(),
         };
         while !self.retire.is_cancelled() {
-            if state.clocks.was_set_back(&*self.tools.clock)
-                && let Err(error) = self.wake_what_waits(&mut state).await
-            {
+            if let Err(error) = self.look_at_the_clocks(&mut state).await {
                 self.ledger_failed(&mut state, Occasion::Wake, &error);
             }
             let Some(occasion) = self.wait(&mut state).await else {
@@ -133,14 +131,16 @@ impl Worker {
     }
 
     /// What was to be waited for by a clock that was ahead is waited for no longer.
-    async fn wake_what_waits(&self, state: &mut State) -> Result<(), LedgerError> {
-        let now = self.tools.clock.now();
-        state.idle_until = now;
-        state.ticked_at = state.ticked_at.min(now);
+    async fn look_at_the_clocks(&self, state: &mut State) -> Result<(), LedgerError> {
+        let Tools { clock, ledger, .. } = &self.tools;
         let setting = Arc::clone(&self.settings.borrow());
         let (name, config) = (&setting.config.name, &setting.in_force.config);
-        set_back::wake(&*self.tools.ledger, name, config, now).await?;
-        state.next_wake_at = Some(now);
+        if state.clocks.look(&**clock, &**ledger, name, config).await? {
+            let now = clock.now();
+            state.idle_until = now;
+            state.ticked_at = state.ticked_at.min(now);
+            state.next_wake_at = Some(now);
+        }
         Ok(())
     }
 

@@ -474,7 +474,8 @@ pub struct Tally {
     pub holds: BTreeMap<(ProviderName, HoldReason), u64>,
     /// The earliest `due_at` of what is scheduled.
     pub next_due: BTreeMap<ProviderName, DateTime<Utc>>,
-    /// The earliest `due_at` in the past, of what is neither held nor settled.
+    /// The earliest `due_at` in the past, of what is in flight or could be taken now; what waits
+    /// longer than for a retry is put off by a freeze of its own.
     pub oldest_due: BTreeMap<ProviderName, DateTime<Utc>>,
     /// Attempts by provider and outcome, over all time.
     pub attempts: BTreeMap<(ProviderName, String), u64>,

@@ -108,15 +108,13 @@ async fn recount(bench: &Bench, now: DateTime<Utc>) -> Tally {
         for reason in &request.standing.holds {
             *tally.holds.entry((name.clone(), *reason)).or_default() += 1;
         }
-        let open = [
-            State::Scheduled,
-            State::Sending,
-            State::Unknown,
-            State::Retrying,
-        ];
-        if open.contains(&request.state())
-            && let Some(due_at) = request.due_at.filter(|_| due)
-        {
+        let soon = now + chrono::TimeDelta::minutes(5);
+        let in_its_way = match request.state() {
+            State::Sending | State::Unknown => true,
+            State::Scheduled | State::Retrying => request.wake_at.is_some_and(|at| at <= soon),
+            _ => false,
+        };
+        if let Some(due_at) = request.due_at.filter(|_| due && in_its_way) {
             let oldest = tally.oldest_due.entry(name.clone()).or_insert(due_at);
             *oldest = due_at.min(*oldest);
         }

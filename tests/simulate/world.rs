@@ -98,7 +98,7 @@ struct Running {
     house: House,
     keeper: Keeper,
     parties: Mutex<BTreeMap<Who, Connected>>,
-    clocks: set_back::Watch,
+    clocks: BTreeMap<Who, set_back::Watch>,
     /// Tells which rows have changed.
     versions: rusqlite::Connection,
 }
@@ -208,7 +208,7 @@ impl World {
                     house,
                     keeper,
                     parties: Mutex::default(),
-                    clocks: set_back::Watch::default(),
+                    clocks: BTreeMap::new(),
                     versions: rusqlite::Connection::open(self.path()).unwrap(),
                 });
                 if let Some(in_force) = in_force {
@@ -562,25 +562,27 @@ impl World {
         let Some(running) = &mut self.running else {
             return;
         };
-        if !running.clocks.was_set_back(&*self.clock) {
-            return;
-        }
         let Some(in_force) = running.house.live.in_force.load_full() else {
             return;
         };
-        let now = self.clock.now();
         let ledger = &*running.house.tools.ledger;
+        let (clock, clocks) = (&*self.clock, &mut running.clocks);
         let woken = async {
+            let mut set_back = false;
             for who in Who::ALL {
-                set_back::wake(ledger, &who.name(), &in_force.config, now).await?;
+                let watch = clocks.entry(who).or_default();
+                // What fails is tried again by the next look.
+                set_back |= (watch
+                    .look(clock, ledger, &who.name(), &in_force.config)
+                    .await)
+                    .unwrap_or(false);
             }
-            Ok::<_, LedgerError>(())
+            set_back
         };
         match self.universe.run(woken, || self.disk.is_off()) {
             None => self.power_on(End::PowerLost),
-            Some(Ok(())) => self.look_over(),
-            // It is tried again by whoever looks next.
-            Some(Err(_)) => running.clocks = set_back::Watch::default(),
+            Some(true) => self.look_over(),
+            Some(false) => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! Reports: all of them only read.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, params, params_from_iter, types::Value};
 
 use super::millis;
@@ -84,16 +84,20 @@ pub(super) fn open_places(conn: &Connection) -> Result<Vec<(i64, Place)>, Ledger
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
+/// No retry is put off for longer (design, section 6, step 5).
+const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(5);
+
 pub(super) fn tally(conn: &Connection, now: DateTime<Utc>) -> Result<Tally, LedgerError> {
     let mut tally = Tally::default();
     let mut rows = conn.prepare_cached(
         "SELECT provider, state, count(*), count(*) FILTER (WHERE due_at <= ?1),
            count(*) FILTER (WHERE due_at <= ?1 AND look IS NOT NULL),
            min(due_at) FILTER (WHERE state = 'scheduled'),
-           min(due_at) FILTER (WHERE state IN ('scheduled', 'sending', 'unknown', 'retrying'))
+           min(due_at) FILTER (WHERE state IN ('sending', 'unknown')
+             OR (state IN ('scheduled', 'retrying') AND wake_at <= ?2))
          FROM requests GROUP BY provider, state",
     )?;
-    let mut rows = rows.query([millis(now)])?;
+    let mut rows = rows.query([millis(now), millis(now + LONGEST_RETRY)])?;
     while let Some(row) = rows.next()? {
         let name = rows::provider_name(row, 0)?;
         let state: String = row.get(1)?;
