@@ -563,13 +563,13 @@ impl History {
             let open = self.open();
             self.file.lines.clear();
             self.write();
-            // More than the guard lets go are held and neither acted on nor withdrawn.
-            if open.len() > 6 && self.world.is_running() && !self.world.owes() {
-                let requests = self.world.requests();
-                let lost = requests
-                    .iter()
-                    .find(|it| open.contains(&it.row) && it.state() == State::Withdrawn);
-                if let Some(lost) = lost {
+            // More than the guard lets go are held and neither acted on nor withdrawn. What was settled
+            // just before is not gone.
+            if self.world.is_running() && !self.world.owes() {
+                let mut gone = self.world.requests().to_vec();
+                gone.retain(|it| open.contains(&it.row) && !it.state().finished());
+                let lost = gone.iter().find(|it| it.state() == State::Withdrawn);
+                if let Some(lost) = lost.filter(|_| gone.len() > 6) {
                     let what = format!("{} was withdrawn with too many others", lost.key);
                     self.world.fault("S10", what);
                 }
