@@ -24,9 +24,26 @@ use crate::model::standing::State;
 use self::book::{Book, Source};
 
 mod book;
+mod open;
 
-/// The media type of what [`Metrics::render`] gives.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// How metrics are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' text, which every scraper reads.
+    Text,
+    /// OpenMetrics 1.0, where it is asked for.
+    OpenMetrics,
+}
+
+impl Format {
+    /// Its media type.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
 
 /// The states that [`Metrics::settled`] counts.
 const SETTLED: [State; 4] = [
@@ -38,6 +55,25 @@ const SETTLED: [State; 4] = [
 
 /// The words for how a pass ended.
 const PASS_OUTCOMES: [&str; 3] = ["ok", "closed", "failed"];
+
+/// The words for what became of a deadline.
+const MET: &str = "met";
+const MISSED: &str = "missed";
+
+/// What is asked of a provider, and how that may end.
+const OPERATIONS: [&str; 5] = ["token", "account", "look", "list", "cancel"];
+const OUTCOMES: [&str; 7] = ["2xx", "3xx", "4xx", "5xx", "timeout", "connect", "broken"];
+
+/// What the port serves, as one of a few words.
+pub const HANDLERS: [&str; 8] = [
+    "metrics", "livez", "readyz", "page", "api", "command", "asset", "other",
+];
+
+/// The classes of what it answers.
+pub const CODES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
+/// The levels of a log, the worst first.
+pub const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 /// The words for how a provider is used, each exported as 0 or 1.
 const MODES: [&str; 2] = ["observe", "enforce"];
@@ -96,6 +132,23 @@ pub struct Snapshot {
     pub limit_used: BTreeMap<&'static str, f64>,
     /// The providers that a pause covers.
     pub paused: Vec<ProviderName>,
+    /// The providers whose clock and ours do not agree.
+    pub untrusted_clocks: Vec<ProviderName>,
+    /// Until when nothing is sent to a provider, as it asked or after too many failures.
+    pub paused_until: BTreeMap<ProviderName, DateTime<Utc>>,
+    /// Since when the oldest request waits for an approval.
+    pub oldest_approval: Option<DateTime<Utc>>,
+    /// Bytes of the ledger, and bytes that are free on its disk.
+    pub space: Option<(u64, u64)>,
+}
+
+/// What was logged so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Logged {
+    /// By level, as in [`LEVELS`].
+    pub by_level: [u64; LEVELS.len()],
+    /// Lines that nobody took.
+    pub dropped: u64,
 }
 
 /// What was counted before this process began, from the ledger.
@@ -107,6 +160,8 @@ pub struct Counted {
     pub attempts: BTreeMap<(ProviderName, String), u64>,
     /// By provider.
     pub windows_missed: BTreeMap<ProviderName, u64>,
+    /// By provider: what was carried out before its deadline.
+    pub deadlines_met: BTreeMap<ProviderName, u64>,
 }
 
 impl Metrics {
@@ -138,6 +193,15 @@ impl Metrics {
         for outcome in [ACCEPTED, REJECTED] {
             it.config_reloads.with_label_values(&[outcome]);
         }
+        for handler in HANDLERS {
+            for code in CODES {
+                it.http_requests.with_label_values(&[handler, code]);
+            }
+        }
+        for level in LEVELS {
+            it.log_messages.with_label_values(&[level]);
+        }
+        it.log_messages_dropped.with_label_values(NONE);
         it.config_items.with_label_values(NONE);
         it.ledger_errors.with_label_values(NONE);
         it.leader.with_label_values(NONE);
@@ -156,11 +220,23 @@ impl Metrics {
         for outcome in Answer::OUTCOMES {
             it.attempts.with_label_values(&[name, outcome]);
         }
+        for operation in OPERATIONS {
+            for outcome in OUTCOMES {
+                it.provider_requests
+                    .with_label_values(&[name, operation, outcome]);
+            }
+        }
         it.reconcile_duration.with_label_values(&[name]);
         it.effect_delay.with_label_values(&[name]);
         it.rate_limit_wait.with_label_values(&[name]);
         it.blocked_writes.with_label_values(&[name]);
         it.windows_missed.with_label_values(&[name]);
+        for result in [MET, MISSED] {
+            it.deadlines.with_label_values(&[name, result]);
+        }
+        for reason in HoldReason::ALL {
+            it.guard_blocks.with_label_values(&[name, reason.as_str()]);
+        }
     }
 
     /// A provider that left the file. What was counted from the ledger stays: it happened.
@@ -182,10 +258,13 @@ impl Metrics {
             &it.provider_clock_skew,
             &it.paused,
             &it.mode,
+            &it.clock_trusted,
+            &it.provider_paused_until,
         ] {
             drop_series(family, name);
         }
         drop_series(&it.reconcile_runs, name);
+        drop_series(&it.guard_blocks, name);
         drop_series(&it.provider_requests, name);
         drop_series(&it.blocked_writes, name);
         drop_series(&it.rate_limit_wait, name);
@@ -204,6 +283,7 @@ impl Metrics {
             settled,
             attempts,
             windows_missed,
+            deadlines_met,
         } = counted;
         let raise = |family: &IntCounterVec, provider: &ProviderName, word: &str, to: u64| {
             let counter = family.with_label_values(&[provider.as_str(), word]);
@@ -218,6 +298,10 @@ impl Metrics {
             let name = [provider.as_str()];
             let counter = self.families.windows_missed.with_label_values(&name);
             counter.inc_by(count.saturating_sub(counter.get()));
+            raise(&self.families.deadlines, provider, MISSED, *count);
+        }
+        for (provider, count) in deadlines_met {
+            raise(&self.families.deadlines, provider, MET, *count);
         }
         for ((provider, outcome), count) in attempts {
             // A word that a later version wrote is not of our closed set.
@@ -316,10 +400,46 @@ impl Metrics {
 
     /// The window before a period's end closed before a request could be carried out.
     pub fn window_missed(&self, provider: &ProviderName) {
+        let it = &self.families;
+        let name = provider.as_str();
+        it.windows_missed.with_label_values(&[name]).inc();
+        it.deadlines.with_label_values(&[name, MISSED]).inc();
+    }
+
+    /// A request that had a deadline was carried out.
+    pub fn deadline_met(&self, provider: &ProviderName) {
+        let name = provider.as_str();
         self.families
-            .windows_missed
-            .with_label_values(&[provider.as_str()])
+            .deadlines
+            .with_label_values(&[name, MET])
             .inc();
+    }
+
+    /// A guard said no: to one request, or to a whole pass.
+    pub fn blocked(&self, provider: &ProviderName, reason: HoldReason) {
+        self.families
+            .guard_blocks
+            .with_label_values(&[provider.as_str(), reason.as_str()])
+            .inc();
+    }
+
+    /// The port answered; `handler` is one of [`HANDLERS`], `code` one of [`CODES`].
+    pub fn answered(&self, handler: &'static str, code: &'static str) {
+        self.families
+            .http_requests
+            .with_label_values(&[handler, code])
+            .inc();
+    }
+
+    /// What was logged so far.
+    pub fn logged(&self, logged: &Logged) {
+        let it = &self.families;
+        for (level, lines) in LEVELS.into_iter().zip(logged.by_level) {
+            let counter = it.log_messages.with_label_values(&[level]);
+            counter.inc_by(lines.saturating_sub(counter.get()));
+        }
+        let dropped = it.log_messages_dropped.with_label_values(NONE);
+        dropped.inc_by(logged.dropped.saturating_sub(dropped.get()));
     }
 
     /// An attempt was answered; the word is [`Answer::outcome`].
@@ -425,8 +545,20 @@ impl Metrics {
             &it.oldest_unknown,
             &it.deadline_slack,
             &it.limit_used,
+            &it.clock_trusted,
+            &it.provider_paused_until,
+            &it.oldest_approval,
+            &it.ledger_size,
+            &it.ledger_free,
         ] {
             family.reset();
+        }
+        if let Some(at) = snapshot.oldest_approval {
+            it.oldest_approval.with_label_values(NONE).set(seconds(at));
+        }
+        if let Some((size, free)) = snapshot.space {
+            it.ledger_size.with_label_values(NONE).set(count(size));
+            it.ledger_free.with_label_values(NONE).set(count(free));
         }
         for provider in &snapshot.providers {
             self.refresh_provider(provider, snapshot);
@@ -455,6 +587,15 @@ impl Metrics {
         it.paused
             .with_label_values(&[name])
             .set(f64::from(u8::from(paused)));
+        let trusted = !snapshot.untrusted_clocks.contains(provider);
+        it.clock_trusted
+            .with_label_values(&[name])
+            .set(f64::from(u8::from(trusted)));
+        if let Some(at) = snapshot.paused_until.get(provider) {
+            it.provider_paused_until
+                .with_label_values(&[name])
+                .set(seconds(*at));
+        }
         if let Some(at) = snapshot.next_due.get(provider) {
             it.next_due.with_label_values(&[name]).set(seconds(*at));
         }
@@ -473,12 +614,18 @@ impl Metrics {
         }
     }
 
-    /// Everything, in Prometheus' text format ([`CONTENT_TYPE`]).
-    pub fn render(&self) -> String {
-        let _together = self.together();
-        TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
-            .expect("a family that was gathered has a name and at least one series")
+    /// Everything, in one of the formats.
+    pub fn render(&self, format: Format) -> String {
+        let gathered = {
+            let _together = self.together();
+            self.registry.gather()
+        };
+        match format {
+            Format::Text => TextEncoder::new()
+                .encode_to_string(&gathered)
+                .expect("a family that was gathered has a name and at least one series"),
+            Format::OpenMetrics => open::encode(&gathered),
+        }
     }
 
     /// `config/prometheus/METRICS.md`: every metric with its type, labels and meaning.
@@ -563,6 +710,16 @@ struct Families {
     limit_used: GaugeVec,
     paused: GaugeVec,
     mode: GaugeVec,
+    deadlines: IntCounterVec,
+    guard_blocks: IntCounterVec,
+    oldest_approval: GaugeVec,
+    clock_trusted: GaugeVec,
+    provider_paused_until: GaugeVec,
+    ledger_size: GaugeVec,
+    ledger_free: GaugeVec,
+    log_messages: IntCounterVec,
+    log_messages_dropped: IntCounterVec,
+    http_requests: IntCounterVec,
     ledger_operation_duration: HistogramVec,
     ledger_errors: IntCounterVec,
     leader: GaugeVec,
@@ -602,6 +759,16 @@ impl Families {
             limit_used: book.gauge("limit_used_ratio", &["limit"], Source::Ledger, "The used part of a rolling limit over all providers: per_hour or per_day; 1 when spent."),
             paused: book.gauge("paused", &["provider"], Source::Ledger, "Whether a person paused the provider, or everything."),
             mode: book.gauge("mode", &["provider", "mode"], Source::Process, "1 for the mode that the provider is in (observe or enforce), 0 for the other."),
+            deadlines: book.counter("deadlines_total", &["provider", "result"], Source::Continued, "Deadlines of requests: met (carried out before) or missed (the window closed while it was open)."),
+            guard_blocks: book.counter("guard_blocks_total", &["provider", "reason"], Source::Process, "How often a guard said no when it came to act: to a request that it holds from then on, or to a whole pass."),
+            oldest_approval: book.gauge("oldest_approval_timestamp_seconds", &[], Source::Ledger, "Since when the oldest request waits for an approval; absent where none does."),
+            clock_trusted: book.gauge("clock_trusted", &["provider"], Source::Ledger, "Whether the provider's clock and ours agree (1); nothing is sent while they do not (0)."),
+            provider_paused_until: book.gauge("provider_paused_until_timestamp_seconds", &["provider"], Source::Ledger, "Until when nothing is sent, because the provider asked for a pause or failed too often; absent where neither is so."),
+            ledger_size: book.gauge("ledger_size_bytes", &[], Source::Ledger, "What the ledger takes of its disk."),
+            ledger_free: book.gauge("ledger_free_bytes", &[], Source::Ledger, "What is free on the ledger's disk."),
+            log_messages: book.counter("log_messages_total", &["level"], Source::Process, "Lines of the log, by level."),
+            log_messages_dropped: book.counter("log_messages_dropped_total", &[], Source::Process, "Lines of the log that were dropped, because nobody took them."),
+            http_requests: book.counter("http_requests_total", &["handler", "code"], Source::Process, "Requests to our own port, by what was asked for and the class of the answer."),
             ledger_operation_duration: book.histogram("ledger_operation_duration_seconds", &["operation"], &LEDGER_BUCKETS, "How long one operation of the ledger took."),
             ledger_errors: book.counter("ledger_errors_total", &[], Source::Process, "Operations of the ledger that failed."),
             leader: book.gauge("leader", &[], Source::Process, "Whether this process is the one that writes."),
@@ -622,7 +789,7 @@ mod tests {
     fn a_known_provider_is_counted_from_zero() {
         let metrics = Metrics::new("0.1.0", "abc");
         metrics.known(&donations());
-        let text = metrics.render();
+        let text = metrics.render(Format::Text);
         for line in [
             r#"lapsed_settled_total{provider="donations",state="canceled"} 0"#,
             r#"lapsed_attempts_total{outcome="unclear",provider="donations"} 0"#,
@@ -646,7 +813,7 @@ mod tests {
         metrics.rebuild(&counted);
         metrics.rebuild(&counted);
         metrics.settled(&donations(), State::Canceled, None);
-        let text = metrics.render();
+        let text = metrics.render(Format::Text);
         assert!(
             text.contains(r#"lapsed_settled_total{provider="donations",state="canceled"} 42"#),
             "{text}"
@@ -659,7 +826,7 @@ mod tests {
         let metrics = Metrics::new("0.1.0", "abc");
         metrics.config_in_force("aaa", "", 3);
         metrics.config_in_force("bbb", "cafe", 4);
-        let text = metrics.render();
+        let text = metrics.render(Format::Text);
         assert!(!text.contains("aaa"), "{text}");
         assert!(text.contains(r#"lapsed_config_info{commit="cafe",revision="bbb"} 1"#));
         assert!(text.contains("lapsed_config_items 4"));
@@ -674,7 +841,7 @@ mod tests {
             ..Snapshot::default()
         };
         metrics.refresh(&snapshot);
-        let text = metrics.render();
+        let text = metrics.render(Format::Text);
         for state in State::ALL {
             let number = if state == State::Held { 2 } else { 0 };
             let line =
@@ -684,7 +851,7 @@ mod tests {
         metrics.request(&donations(), "look", "2xx", Duration::from_millis(3));
         metrics.mode(&donations(), "observe");
         metrics.forget(&donations());
-        assert!(!metrics.render().contains("donations"));
+        assert!(!metrics.render(Format::Text).contains("donations"));
     }
 
     #[test]
@@ -692,9 +859,82 @@ mod tests {
         let metrics = Metrics::new("0.1.0", "abc");
         let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         metrics.next_tick(&donations(), Some(at));
-        assert!(metrics.render().contains("next_run_timestamp_seconds{"));
+        assert!(
+            metrics
+                .render(Format::Text)
+                .contains("next_run_timestamp_seconds{")
+        );
         metrics.next_tick(&donations(), None);
-        assert!(!metrics.render().contains("next_run_timestamp_seconds{"));
+        assert!(
+            !metrics
+                .render(Format::Text)
+                .contains("next_run_timestamp_seconds{")
+        );
+    }
+
+    #[test]
+    fn no_number_of_items_and_thirty_two_providers_make_twelve_thousand_series() {
+        let metrics = Metrics::new("0.1.0", "abc");
+        let name = |place: u32| ProviderName::parse(&format!("provider-{place}")).unwrap();
+        let providers: Vec<ProviderName> = (0..32).map(name).collect();
+        let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let of_each = || providers.iter().cloned();
+        metrics.refresh(&Snapshot {
+            cancellations: of_each()
+                .map(|it| ((it, State::Scheduled), 100_000))
+                .collect(),
+            next_due: of_each().map(|it| (it, at)).collect(),
+            oldest_overdue: of_each().map(|it| (it, at)).collect(),
+            oldest_unknown: of_each().map(|it| (it, at)).collect(),
+            paused_until: of_each().map(|it| (it, at)).collect(),
+            deadline_slack: of_each().map(|it| (it, 1.0)).collect(),
+            limit_used: BTreeMap::from([("per_hour", 0.1), ("per_day", 0.1)]),
+            oldest_approval: Some(at),
+            space: Some((1, 1)),
+            providers: providers.clone(),
+            ..Snapshot::default()
+        });
+        let took = Duration::from_millis(3);
+        for provider in &providers {
+            metrics.known(provider);
+            metrics.pass_began(provider, at);
+            metrics.pass_ended(provider, "ok", took, at);
+            metrics.next_tick(provider, Some(at));
+            metrics.provider_up(provider, true);
+            metrics.clock_skew(provider, 1);
+            metrics.mode(provider, "enforce");
+            for operation in OPERATIONS {
+                for outcome in OUTCOMES {
+                    metrics.request(provider, operation, outcome, took);
+                }
+            }
+        }
+        for operation in ["record", "claim", "intend", "accept", "read", "apply"] {
+            metrics.ledger_operation(operation, took);
+        }
+        let text = metrics.render(Format::Text);
+        let series = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert!((5_000..12_000).contains(&series), "{series}");
+    }
+
+    #[test]
+    fn the_same_is_told_as_openmetrics_to_its_end() {
+        let metrics = Metrics::new("0.1.0", "a\"b");
+        metrics.known(&donations());
+        metrics.settled(&donations(), State::Canceled, Some(Duration::from_secs(40)));
+        let text = metrics.render(Format::OpenMetrics);
+        for line in [
+            "# TYPE lapsed_settled counter",
+            r#"lapsed_settled_total{provider="donations",state="canceled"} 1.0"#,
+            r#"lapsed_build_info{revision="a\"b",version="0.1.0"} 1.0"#,
+            r#"lapsed_effect_delay_seconds_bucket{provider="donations",le="60.0"} 1.0"#,
+            r#"lapsed_effect_delay_seconds_bucket{provider="donations",le="+Inf"} 1.0"#,
+            r#"lapsed_effect_delay_seconds_count{provider="donations"} 1.0"#,
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+        }
+        assert!(text.ends_with("\n# EOF\n"));
+        assert_eq!(text.matches("# EOF").count(), 1);
     }
 
     #[test]

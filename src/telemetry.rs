@@ -10,13 +10,14 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
-use tracing::{Level, Subscriber, error};
+use tracing::{Level, Metadata, Subscriber, error};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::{self, Writer};
@@ -271,11 +272,14 @@ impl Write for Unheld {
         let begun = std::mem::take(&mut log.rest);
         let taken = log.put(&begun)?;
         log.rest.extend_from_slice(&begun[taken..]);
-        if log.rest.is_empty() {
-            let taken = log.put(line)?;
-            if taken > 0 {
-                log.rest.extend_from_slice(&line[taken..]);
-            }
+        let taken = match log.rest.is_empty() {
+            true => log.put(line)?,
+            false => 0,
+        };
+        if taken > 0 {
+            log.rest.extend_from_slice(&line[taken..]);
+        } else {
+            DROPPED.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
@@ -318,6 +322,29 @@ impl Pipe {
     }
 }
 
+/// Lines that were written, by level: error, warn, info, debug, trace.
+static WRITTEN: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
+
+/// Lines that nobody took.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// What was logged so far, by level (the worst first), and how much of it nobody took.
+pub fn logged() -> ([u64; 5], u64) {
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    (WRITTEN.each_ref().map(read), read(&DROPPED))
+}
+
+fn count(level: Level) {
+    let place = match level {
+        Level::ERROR => 0,
+        Level::WARN => 1,
+        Level::INFO => 2,
+        Level::DEBUG => 3,
+        Level::TRACE => 4,
+    };
+    WRITTEN[place].fetch_add(1, Ordering::Relaxed);
+}
+
 /// Writes each event at once, and drops what cannot be written.
 struct Lines<W> {
     inner: W,
@@ -337,6 +364,11 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Lines<W> {
             inner: self.inner.make_writer(),
             format: self.format,
         }
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> Self::Writer {
+        count(*about.level());
+        self.make_writer()
     }
 }
 

@@ -282,6 +282,7 @@ fn counted(tally: &Tally) -> Counted {
             .collect(),
         attempts: tally.attempts.clone(),
         windows_missed: tally.windows_missed.clone(),
+        deadlines_met: tally.deadlines_met.clone(),
     }
 }
 

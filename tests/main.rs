@@ -13,6 +13,7 @@ mod cli;
 mod clock;
 mod crash;
 mod daemon;
+mod dashboards;
 mod file;
 mod hostile;
 mod http;

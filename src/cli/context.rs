@@ -2,7 +2,7 @@
 //! clock, and how to print.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -87,6 +87,35 @@ impl Context {
     /// Prints a result for a person. Whoever closed the pipe has seen enough.
     pub(super) fn print(&self, text: &str) {
         self.print_exactly(&telemetry::for_people(text));
+    }
+
+    /// The same with states in colour, on a terminal that has any: the word says it all, and the colour
+    /// only helps to find it.
+    pub(super) fn print_states(&self, text: &str) {
+        let text = telemetry::for_people(text);
+        match self.paints() {
+            true => self.print_exactly(&output::painted(&text)),
+            false => self.print_exactly(&text),
+        }
+    }
+
+    /// Prints a result in the place of the one before, on a terminal: each line over the old one, so
+    /// that nothing flickers.
+    pub(super) fn print_over(&self, text: &str) {
+        if !std::io::stdout().is_terminal() {
+            return self.print(&format!("{text}\n"));
+        }
+        let text = telemetry::for_people(text);
+        let text = match self.paints() {
+            true => output::painted(&text),
+            false => text,
+        };
+        let lines = text.replace('\n', "\x1b[K\n");
+        self.print_exactly(&format!("\x1b[H{lines}\x1b[J"));
+    }
+
+    fn paints(&self) -> bool {
+        std::io::stdout().is_terminal() && !self.plain()
     }
 
     /// Prints a result for a program.

@@ -115,7 +115,7 @@ pub(super) async fn run(context: &Context, args: &DemoArgs) -> anyhow::Result<Ex
     stop.cancel();
     daemon.await.context("the daemon broke off")??;
     if let Some(in_force) = live.in_force.load_full() {
-        context.print(&summary(&context, &*ledger, Arc::clone(&in_force.config)).await?);
+        context.print_states(&summary(&context, &*ledger, Arc::clone(&in_force.config)).await?);
     }
     sandbox.stop().await;
     if !settled {
@@ -164,6 +164,7 @@ async fn tell(
             row: None,
             after: Some(after),
             limit: MOST_NEWS,
+            ..EventQuery::default()
         };
         let news = ledger.events(query).await?;
         for recorded in &news {
@@ -219,6 +220,7 @@ async fn summary(
         states: Vec::new(),
         after: 0,
         limit: 100,
+        ..ListQuery::default()
     };
     let list = standpoint.list(ledger, &query).await?;
     let rows = list

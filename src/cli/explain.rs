@@ -58,6 +58,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result
                 row: Some(request.row),
                 after: Some(0),
                 limit: SHOWN,
+                ..EventQuery::default()
             };
             let events = ledger.events(query).await?;
             items.push((standpoint.item(&request), events));
@@ -103,7 +104,7 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result
             None => Vec::new(),
         },
     };
-    context.print(&explained.all(&items, &wanted, &planned));
+    context.print_states(&explained.all(&items, &wanted, &planned));
     Ok(Exit::Done)
 }
 

@@ -57,6 +57,7 @@ pub(super) async fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result
             row,
             after: None,
             limit: args.limit,
+            ..EventQuery::default()
         };
         events.extend(ledger.events(query).await?);
     }

@@ -169,6 +169,35 @@ pub(super) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -
     format!("{}\n", lines.join("\n"))
 }
 
+/// States and what is like them, and the colour that helps to find each.
+const COLOURS: [(&[&str], &str); 3] = [
+    (&["canceled", "already_canceled", "enforce", "open"], "32"),
+    (&["held", "unknown", "retrying", "observe"], "33"),
+    (&["failed", "missed", "DOUBT"], "31"),
+];
+
+/// A text with its states in colour, and nothing else changed.
+pub(super) fn painted(text: &str) -> String {
+    let mut painted = String::with_capacity(text.len());
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/' | '.');
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let colour = COLOURS.iter().find(|(words, _)| words.contains(&word));
+        match colour {
+            Some((_, colour)) => {
+                let _ = write!(painted, "\x1b[{colour}m{word}\x1b[0m");
+            }
+            None => painted.push_str(word),
+        }
+        let between = after.find(is_part).unwrap_or(after.len());
+        painted.push_str(&after[..between]);
+        rest = &after[between..];
+    }
+    painted
+}
+
 /// An instant in UTC, to the minute.
 pub(super) fn minute(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M").to_string()
@@ -250,4 +279,19 @@ pub(super) fn provider(text: &str, config: Option<&Config>) -> anyhow::Result<Pr
                 known.join(", ")
             )
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_states_are_painted_and_no_letter_is_lost() {
+        let text = "academy/held  3 held, 1 failed (was_held)\n held-by\u{e4}\n";
+        let painted = painted(text);
+        assert_eq!(
+            painted,
+            "academy/held  3 \x1b[33mheld\x1b[0m, 1 \x1b[31mfailed\x1b[0m (was_held)\n held-by\u{e4}\n"
+        );
+    }
 }

@@ -137,7 +137,7 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> anyhow::Result<Ex
         only_difference: args.against.as_deref(),
     };
     match args.format {
-        Format::Human => context.print(&told.human()),
+        Format::Human => context.print_states(&told.human()),
         Format::Json => {
             context.print_json(&format!("{}\n", serde_json::to_string_pretty(&preview)?));
         }

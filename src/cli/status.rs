@@ -39,11 +39,9 @@ enum Format {
 pub(super) async fn run(context: &Context, args: &StatusArgs) -> anyhow::Result<Exit> {
     loop {
         let text = once(context, args.format).await?;
-        if args.watch && args.format == Format::Human {
-            context.print_exactly("\x1b[2J\x1b[H");
-        }
         match args.format {
-            Format::Human => context.print(&text),
+            Format::Human if args.watch => context.print_over(&text),
+            Format::Human => context.print_states(&text),
             Format::Json => context.print_json(&text),
         }
         if !args.watch {
@@ -82,6 +80,7 @@ async fn once(context: &Context, format: Format) -> anyhow::Result<String> {
         states: vec![State::Held, State::Unknown, State::Failed, State::Missed],
         after: 0,
         limit: SHOWN,
+        ..ListQuery::default()
     };
     let held = standpoint.list(&ledger, &held).await?.items;
     let mut text = human(&status, &due, &held);

@@ -12,6 +12,7 @@ use crate::ledger::{KeptFile, LedgerError, Revision};
 use crate::model::approval::Approved;
 use crate::planted::planted;
 use crate::reconcile::accept::{self, Acceptance, Proposal};
+use crate::reconcile::excerpt::{Excerpt, excerpts};
 use crate::reconcile::live::{InForce, Live, SourceState};
 use crate::reconcile::pass::Tools;
 use crate::source::{Latest, Text};
@@ -41,7 +42,35 @@ pub struct Keeper {
 /// A text that was read and judged by itself.
 enum Read {
     Valid(Box<Proposal>),
-    Invalid(Vec<String>),
+    Invalid(Vec<Problem>),
+}
+
+/// Why a text is not accepted.
+struct Refusal {
+    problems: Vec<String>,
+    excerpts: Vec<Excerpt>,
+}
+
+impl Refusal {
+    /// For what has no place in a text.
+    fn words(problem: String) -> Self {
+        Self {
+            problems: vec![problem],
+            excerpts: Vec::new(),
+        }
+    }
+
+    fn of(problems: &[Problem], text: &Text) -> Self {
+        let files: Vec<(&str, &[u8])> = text
+            .files
+            .iter()
+            .map(|file| (file.name.as_str(), &*file.bytes))
+            .collect();
+        Self {
+            problems: problems.iter().map(Problem::line).collect(),
+            excerpts: excerpts(problems, &files),
+        }
+    }
 }
 
 impl Keeper {
@@ -121,7 +150,8 @@ impl Keeper {
             self.tools.metrics.config_seen(seen_at);
         }
         if let Some(problem) = &latest.problem {
-            self.refuse(latest, vec![problem.to_string()], None).await?;
+            let refusal = Refusal::words(problem.to_string());
+            self.refuse(latest, refusal, None).await?;
             return Ok(Verdict::Unchanged);
         }
         let Some(text) = &latest.text else {
@@ -146,12 +176,14 @@ impl Keeper {
                 Ok(Verdict::Accepted)
             }
             Ok(Read::Invalid(problems)) => {
-                self.refuse(latest, problems, Some(text)).await?;
+                let refusal = Refusal::of(&problems, text);
+                self.refuse(latest, refusal, Some(text)).await?;
                 Ok(Verdict::Unchanged)
             }
             Err(panicked) => {
                 let problem = format!("reading the file failed: {panicked}");
-                self.refuse(latest, vec![problem], Some(text)).await?;
+                let refusal = Refusal::words(problem);
+                self.refuse(latest, refusal, Some(text)).await?;
                 Ok(Verdict::Unchanged)
             }
         }
@@ -235,6 +267,7 @@ impl Keeper {
         self.live.source.store(Arc::new(SourceState {
             seen_at: latest.seen_at,
             problems: Vec::new(),
+            excerpts: Vec::new(),
             broken_since: None,
             warnings,
         }));
@@ -249,9 +282,10 @@ impl Keeper {
     async fn refuse(
         &self,
         latest: &Latest,
-        problems: Vec<String>,
+        refusal: Refusal,
         text: Option<&Arc<Text>>,
     ) -> Result<(), LedgerError> {
+        let Refusal { problems, excerpts } = refusal;
         let now = self.tools.clock.now();
         let before = self.live.source.load();
         if before.problems != problems {
@@ -267,6 +301,7 @@ impl Keeper {
         self.live.source.store(Arc::new(SourceState {
             seen_at: latest.seen_at,
             problems,
+            excerpts,
             broken_since: Some(before.broken_since.unwrap_or(now)),
             warnings: Vec::new(),
         }));
@@ -323,7 +358,7 @@ fn read(text: &Text, before: Option<&Manifest>) -> Read {
     });
     let manifest = match result {
         Ok(manifest) => manifest,
-        Err(problems) => return Read::Invalid(problems.iter().map(Problem::line).collect()),
+        Err(problems) => return Read::Invalid(problems),
     };
     let proposal = Proposal {
         digest: text.revision.clone(),
@@ -343,7 +378,7 @@ fn read(text: &Text, before: Option<&Manifest>) -> Read {
         None,
         accept::lost_its_end(before, &proposal)
     ) {
-        Some(problem) => Read::Invalid(vec![problem.line()]),
+        Some(problem) => Read::Invalid(vec![problem]),
         None => Read::Valid(Box::new(proposal)),
     }
 }

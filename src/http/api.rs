@@ -85,6 +85,7 @@ pub async fn cancellations(
         states,
         after: after.unwrap_or(0),
         limit,
+        ..ListQuery::default()
     };
     standpoint
         .list(&*app.ledger, &query)
@@ -165,6 +166,7 @@ pub async fn events(
         row: None,
         after: params.after()?,
         limit: params.limit()?,
+        ..EventQuery::default()
     };
     let app = &edge.app;
     let before = query.after.unwrap_or(0);

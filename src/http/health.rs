@@ -8,15 +8,17 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::Config;
 use crate::ledger::LedgerError;
-use crate::metrics::{CONTENT_TYPE, Snapshot};
+use crate::metrics::{Format, Logged, Snapshot};
+use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
 use crate::reconcile::report::Standpoint;
+use crate::telemetry;
 
 use super::params::Params;
 use super::problem::Problem;
@@ -28,15 +30,55 @@ const FRESH_FOR: Duration = Duration::from_secs(1);
 /// How long the ledger may take to show that it answers.
 const LEDGER_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// `GET /metrics`. Where the ledger fails, what is known without it is still told.
-pub async fn metrics(State(edge): Caller) -> Response {
+/// `GET /metrics`, in the format that the scraper likes best. Where the ledger fails, what is known
+/// without it is still told.
+pub async fn metrics(State(edge): Caller, headers: HeaderMap) -> Response {
     let app = &edge.app;
     refresh(app).await;
-    let mut response = app.metrics.render().into_response();
+    let (by_level, dropped) = telemetry::logged();
+    app.metrics.logged(&Logged { by_level, dropped });
+    let format = format(&headers);
+    let mut response = app.metrics.render(format).into_response();
+    let headers = response.headers_mut();
+    let media = HeaderValue::from_static(format.content_type());
+    headers.insert(header::CONTENT_TYPE, media);
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
     response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-    response
+}
+
+/// What a scraper accepts (RFC 9110, section 12.5.1): OpenMetrics where it likes it at least as
+/// well as text.
+fn format(headers: &HeaderMap) -> Format {
+    let lists = headers.get_all(header::ACCEPT).iter();
+    let accepted: Vec<&str> = lists
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .collect();
+    let weight = |media: &str| {
+        let offers = accepted.iter().filter_map(|offer| {
+            let mut parts = offer.split(';').map(str::trim);
+            let named = parts.next()?.eq_ignore_ascii_case(media);
+            // A later version of the format may be another one.
+            let mut known = named;
+            let mut weight = 1.0;
+            for part in parts {
+                match part.split_once('=') {
+                    Some(("q", q)) => weight = q.trim().parse().unwrap_or(0.0),
+                    Some(("version", version)) => {
+                        known &= ["0.0.1", "0.0.4", "1.0.0"].contains(&version.trim_matches('"'));
+                    }
+                    _ => {}
+                }
+            }
+            known.then_some(weight)
+        });
+        offers.fold(0.0_f64, f64::max)
+    };
+    let open = weight("application/openmetrics-text");
+    match open > 0.0 && open >= weight("text/plain") {
+        true => Format::OpenMetrics,
+        false => Format::Text,
+    }
 }
 
 async fn refresh(app: &App) {
@@ -65,14 +107,32 @@ async fn snapshot(app: &App) -> Result<Snapshot, LedgerError> {
     let standpoint = Standpoint::read(&*app.ledger, in_force.config.clone(), now).await?;
     let tally = app.ledger.tally(now).await?;
     let providers: Vec<_> = standpoint.config.providers.keys().cloned().collect();
+    let gated = |name: &ProviderName, reason| {
+        let mut gates = standpoint.gates(name).into_iter();
+        gates.find(|gate| gate.reason == reason)
+    };
     Ok(Snapshot {
         cancellations: standpoint.counts(&tally),
         holds: standpoint.hold_counts(&tally),
         oldest_overdue: overdue(&in_force.config, &tally.oldest_due, now),
         next_due: tally.next_due,
         oldest_unknown: tally.oldest_unknown,
-        deadline_slack: standpoint.slack(&*app.ledger).await?,
+        deadline_slack: Standpoint::slack(&standpoint.ahead(&*app.ledger).await?),
         limit_used: limits_used(&standpoint),
+        untrusted_clocks: providers
+            .iter()
+            .filter(|name| gated(name, HoldReason::ClockSkew).is_some())
+            .cloned()
+            .collect(),
+        paused_until: providers
+            .iter()
+            .filter_map(|name| {
+                let until = gated(name, HoldReason::ProviderStopped)?;
+                Some((name.clone(), until.opens_at?))
+            })
+            .collect(),
+        oldest_approval: tally.oldest_approval,
+        space: tally.space.map(|it| (it.size, it.free)),
         paused: providers
             .iter()
             .filter(|name| standpoint.pauses.of(name).is_some())

@@ -20,8 +20,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::State;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
@@ -156,14 +157,51 @@ fn router(edge: Edge, surface: Surface, request_time: Duration) -> Router {
         }))
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(from_fn(access::headers))
+        .layer(from_fn_with_state(edge.clone(), count))
         .with_state(edge)
+}
+
+/// Counts what is asked and answered, by the few words of [`crate::metrics::HANDLERS`].
+async fn count(State(edge): Caller, request: Request, next: Next) -> Response {
+    let handler = handler(request.uri().path());
+    let response = next.run(request).await;
+    let code = match response.status().as_u16() {
+        0..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    };
+    edge.app.metrics.answered(handler, code);
+    response
+}
+
+fn handler(path: &str) -> &'static str {
+    let first = path
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    match first {
+        "" | "cancellations" | "events" | "file" => "page",
+        "api" => "api",
+        "-" => "command",
+        "assets" => "asset",
+        _ => {
+            let known = ["metrics", "livez", "readyz"].into_iter();
+            known.clone().find(|it| *it == first).unwrap_or("other")
+        }
+    }
 }
 
 fn readable(edge: &Edge) -> Router<Edge> {
     Router::new()
         .route("/", get(page::index))
+        .route("/cancellations", get(page::list))
         .route("/cancellations/{provider}/{id}", get(page::item))
+        .route("/events", get(page::events))
+        .route("/file", get(page::file))
         .route(page::STYLE_PATH, get(page::style))
+        .route(page::SCRIPT_PATH, get(page::script))
         .route(page::ICON_PATH, get(page::icon))
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/cancellations", get(api::cancellations))

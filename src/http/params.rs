@@ -7,6 +7,7 @@ use std::str::FromStr;
 use url::form_urlencoded;
 
 use crate::config::{Config, ProviderConfig};
+use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
 use crate::model::standing::State;
 
@@ -41,6 +42,12 @@ impl Params {
                 words(allowed)
             ))),
         }
+    }
+
+    /// Without what a form sends for a field that was left empty.
+    pub fn without_empty(mut self) -> Self {
+        self.pairs.retain(|(_, value)| !value.is_empty());
+        self
     }
 
     /// The one value of a name.
@@ -116,6 +123,21 @@ impl Params {
                 })
             })
             .collect()
+    }
+
+    /// `hold`, one reason.
+    ///
+    /// # Errors
+    /// There is no such reason.
+    pub fn hold(&self) -> Result<Option<HoldReason>, Problem> {
+        let word = self.one("hold")?;
+        word.map(|word| {
+            HoldReason::parse(word).ok_or_else(|| {
+                let allowed = words(&HoldReason::ALL);
+                Problem::bad_request(format!("`hold` is {word:?}; allowed: {allowed}"))
+            })
+        })
+        .transpose()
     }
 
     /// `provider`, one of the file's.

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,8 @@ pub trait Ledger: Send + Sync {
 
     /// The revision that is in force.
     fn current(&self) -> Reply<'_, Option<Revision>>;
+    /// The same without its text.
+    fn revision_head(&self) -> Reply<'_, Option<RevisionHead>>;
     /// A revision whose acceptance was begun and not finished.
     fn accepting(&self) -> Reply<'_, Option<Revision>>;
     /// What is remembered of each key.
@@ -151,6 +153,8 @@ pub trait Ledger: Send + Sync {
     fn open_places(&self) -> Reply<'_, Vec<(i64, Place)>>;
     /// Counts for status, metrics and the page.
     fn tally(&self, now: DateTime<Utc>) -> Reply<'_, Tally>;
+    /// What falls on each day of UTC, behind and ahead.
+    fn days(&self, span: DaySpan) -> Reply<'_, Days>;
     /// What of the rolling limits is used.
     fn used(&self, now: DateTime<Utc>) -> Reply<'_, Used>;
     /// The newest events, or those after a number.
@@ -187,6 +191,19 @@ pub struct Revision {
     pub files: Vec<KeptFile>,
     /// What the guards said of it.
     pub verdict: Verdict,
+}
+
+/// A revision without its text, which may be a hundred megabytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RevisionHead {
+    /// Its number in this ledger, from 1.
+    pub number: i64,
+    /// The digest over its files.
+    pub digest: String,
+    /// The commit, where one is known.
+    pub commit: Option<String>,
+    /// When it was accepted.
+    pub accepted_at: DateTime<Utc>,
 }
 
 /// One file of a revision.
@@ -457,6 +474,10 @@ pub struct Page {
     pub states: Vec<State>,
     /// Only those whose time has come.
     pub due_by: Option<DateTime<Utc>>,
+    /// Only those that this holds, gates aside.
+    pub held_by: Option<HoldReason>,
+    /// Only ids that begin so, in the order of ids; of one provider.
+    pub prefix: Option<String>,
     /// After this row.
     pub after: i64,
     /// At most so many.
@@ -483,6 +504,41 @@ pub struct Tally {
     pub oldest_unknown: BTreeMap<ProviderName, DateTime<Utc>>,
     /// Windows that were missed, over all time.
     pub windows_missed: BTreeMap<ProviderName, u64>,
+    /// Requests with a deadline that were carried out, over all time.
+    pub deadlines_met: BTreeMap<ProviderName, u64>,
+    /// Since when the oldest request waits for an approval.
+    pub oldest_approval: Option<DateTime<Utc>>,
+    /// None where the ledger lies on no disk of its own.
+    pub space: Option<Space>,
+}
+
+/// What the ledger takes of its disk, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// The database with its write-ahead log.
+    pub size: u64,
+    /// What is free for us on its disk.
+    pub free: u64,
+}
+
+/// Days of UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DaySpan {
+    /// What was settled is counted from this day on.
+    pub from: NaiveDate,
+    /// What is due or has its deadline is counted up to this day, with it.
+    pub until: NaiveDate,
+}
+
+/// What falls on each day.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Days {
+    /// Settled, by what it was settled as.
+    pub settled: BTreeMap<(NaiveDate, State), u64>,
+    /// Due, of what is scheduled or retried.
+    pub due: BTreeMap<NaiveDate, u64>,
+    /// Deadlines of what is not finished.
+    pub deadlines: BTreeMap<NaiveDate, u64>,
 }
 
 /// How many, and how many of them are due.
@@ -503,6 +559,8 @@ pub struct EventQuery {
     pub row: Option<i64>,
     /// After this number, oldest first; none: the newest, newest first.
     pub after: Option<i64>,
+    /// Before this number.
+    pub before: Option<i64>,
     /// At most so many.
     pub limit: u32,
 }

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 
 use crate::config::Config;
 
+use super::excerpt::Excerpt;
+
 /// The revision in force.
 #[derive(Clone, Debug)]
 pub struct InForce {
@@ -33,6 +35,8 @@ pub struct SourceState {
     pub seen_at: Option<DateTime<Utc>>,
     /// What is wrong with the newest text, one line each; empty: it is in force.
     pub problems: Vec<String>,
+    /// The first of them, with the lines around each.
+    pub excerpts: Vec<Excerpt>,
     /// Since when something is wrong with it.
     pub broken_since: Option<DateTime<Utc>>,
     /// What a person should know though nothing is wrong.

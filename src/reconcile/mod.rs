@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod account;
+pub mod excerpt;
 mod execute;
 pub mod inbox;
 pub mod live;

@@ -134,6 +134,9 @@ pub async fn pass(
         .report
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
+    if let Some(gate) = &report.closed {
+        tools.metrics.blocked(name, gate.reason);
+    }
     let outcome = match &result {
         Err(_) => "failed",
         Ok(()) if report.closed.is_some() => "closed",
@@ -467,6 +470,9 @@ impl Pass<'_> {
         if missed {
             self.tools.metrics.window_missed(&self.party.config.name);
         }
+        for reason in after.standing.holds.difference(&before.standing.holds) {
+            self.tools.metrics.blocked(&before.key.provider, *reason);
+        }
         self.tools
             .metrics
             .ledger_operation("record", watch.elapsed());
@@ -485,6 +491,10 @@ impl Pass<'_> {
             .filter(|_| before.standing.phase != Phase::Ending)
             .and_then(|due_at| (self.now() - due_at).to_std().ok());
         self.tools.metrics.settled(&key.provider, state, delay);
+        let carried_out = matches!(state, State::Canceled | State::AlreadyCanceled);
+        if carried_out && request.deadline_at.is_some() {
+            self.tools.metrics.deadline_met(&key.provider);
+        }
         let note = request.note.as_deref().unwrap_or_default();
         match state {
             State::Canceled | State::AlreadyCanceled => {

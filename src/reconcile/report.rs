@@ -11,9 +11,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::config::{Config, Mode, ProviderConfig, Subject};
-use crate::ledger::{Head, Identity, Ledger, LedgerError, Page, Recorded, Tally};
+use crate::ledger::{Head, Identity, Ledger, LedgerError, Page, Recorded, RevisionHead, Tally};
 use crate::model::hold::HoldReason;
-use crate::model::ids::{Key, ProviderName};
+use crate::model::ids::{Key, ProviderName, SubscriptionId};
 use crate::model::memory::{Pauses, ProviderMemory, Used};
 use crate::model::observed::Look;
 use crate::model::provider::ProviderKind;
@@ -27,6 +27,10 @@ use crate::plan::window::Hours;
 /// The earliest deadlines of one provider that are played through for its slack.
 const MOST_DEADLINES: u32 = 1_000;
 
+/// Rows that are gone through for one page of a list, at most: where few of a million are asked for,
+/// the page has fewer than it could, and says where the next one begins.
+const MOST_LOOKED_AT: usize = 5_000;
+
 /// Everything that decides what people are told, at one moment.
 #[derive(Clone, Debug)]
 pub struct Standpoint {
@@ -37,26 +41,13 @@ pub struct Standpoint {
     /// Which ledger it is.
     pub identity: Identity,
     /// The revision in force, without its text.
-    pub revision: Option<RevisionReport>,
+    pub revision: Option<RevisionHead>,
     /// What is paused.
     pub pauses: Pauses,
     /// What is remembered of each provider.
     pub memories: BTreeMap<ProviderName, ProviderMemory>,
     /// What of the rolling limits is used.
     pub used: Used,
-}
-
-/// The revision in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RevisionReport {
-    /// Its number in the ledger.
-    pub number: i64,
-    /// The digest over its files.
-    pub digest: String,
-    /// The commit, where one is known.
-    pub commit: Option<String>,
-    /// When it was accepted.
-    pub accepted_at: DateTime<Utc>,
 }
 
 impl Standpoint {
@@ -70,16 +61,10 @@ impl Standpoint {
         for name in config.providers.keys() {
             memories.insert(name.clone(), ledger.provider(name.clone()).await?);
         }
-        let revision = ledger.current().await?.map(|revision| RevisionReport {
-            number: revision.number,
-            digest: revision.digest,
-            commit: revision.commit,
-            accepted_at: revision.accepted_at,
-        });
         Ok(Self {
             now,
             identity: ledger.identity().await?,
-            revision,
+            revision: ledger.revision_head().await?,
             pauses: ledger.pauses().await?,
             memories,
             used: ledger.used(now).await?,
@@ -263,31 +248,46 @@ impl Standpoint {
     }
 
     /// By provider: how many seconds before its deadline the item with the least room can be
-    /// cancelled. Of each provider the earliest deadlines are played through.
-    pub async fn slack(
-        &self,
-        ledger: &dyn Ledger,
-    ) -> Result<BTreeMap<ProviderName, f64>, LedgerError> {
+    /// cancelled, of those that [`Self::ahead`] tells.
+    pub fn slack(ahead: &[Ahead]) -> BTreeMap<ProviderName, f64> {
+        let mut least: BTreeMap<ProviderName, f64> = BTreeMap::new();
+        for it in ahead {
+            if let Some(slack) = it.slack {
+                let so_far = least.entry(it.provider.clone()).or_insert(slack);
+                *so_far = so_far.min(slack);
+            }
+        }
+        least
+    }
+
+    /// What has a deadline, and when it will be carried out as far as can be foretold. Of each
+    /// provider the earliest deadlines are played through.
+    pub async fn ahead(&self, ledger: &dyn Ledger) -> Result<Vec<Ahead>, LedgerError> {
         let mut requests = Vec::new();
         for name in self.config.providers.keys() {
             let far = DateTime::<Utc>::MAX_UTC;
             let first = ledger.overdue(name.clone(), far, MOST_DEADLINES).await?;
             requests.extend(first);
         }
-        let work: Vec<Work<'_>> = requests
+        let (requests, work): (Vec<&Request>, Vec<Work<'_>>) = requests
             .iter()
-            .filter_map(|request| self.work(request))
-            .collect();
+            .filter_map(|request| Some((request, self.work(request)?)))
+            .unzip();
         let until = forecast::horizon(&work, self.now);
         let foretold = forecast(&self.config, &work, &self.used, self.now, until);
-        let mut least: BTreeMap<ProviderName, f64> = BTreeMap::new();
-        for (work, foretold) in work.iter().zip(&foretold) {
-            if let Some(slack) = forecast::slack(work, foretold, until) {
-                let so_far = least.entry(work.provider.clone()).or_insert(slack);
-                *so_far = so_far.min(slack);
-            }
-        }
-        Ok(least)
+        let ahead = requests.iter().zip(&work).zip(foretold);
+        Ok(ahead
+            .map(|((request, work), foretold)| Ahead {
+                row: request.row,
+                provider: work.provider.clone(),
+                id: request.key.id.clone(),
+                due_at: work.due_at,
+                deadline_at: work.deadline_at,
+                slack: forecast::slack(work, &foretold, until),
+                at: foretold.at,
+                obstacle: foretold.obstacle.map(|it| it.words()),
+            })
+            .collect())
     }
 
     /// A request as the days ahead are played through with.
@@ -384,16 +384,19 @@ impl Standpoint {
         let mut items = Vec::new();
         let mut after = query.after;
         let mut more = true;
-        while more && items.len() < query.limit as usize {
+        let mut looked_at = 0;
+        while more && items.len() < query.limit as usize && looked_at < MOST_LOOKED_AT {
             let page = Page {
                 provider: query.provider.clone(),
                 states: stored.clone(),
+                held_by: query.hold.filter(|reason| !reason.is_gate()),
                 after,
                 limit: query.limit.max(100),
                 ..Page::default()
             };
             let rows = ledger.page(page.clone()).await?;
             more = rows.len() == page.limit as usize;
+            looked_at += rows.len();
             for request in &rows {
                 if items.len() == query.limit as usize {
                     more = true;
@@ -401,7 +404,7 @@ impl Standpoint {
                 }
                 after = request.row;
                 let item = self.item(request);
-                if query.states.is_empty() || query.states.contains(&item.state) {
+                if query.wants(&item) {
                     items.push(item);
                 }
             }
@@ -409,6 +412,44 @@ impl Standpoint {
         Ok(ListReport {
             items,
             next: more.then_some(after),
+            more,
+        })
+    }
+
+    /// Requests whose ids begin so, the first of each provider in the order of their ids; as the
+    /// word was typed, and else in small letters.
+    pub async fn search(
+        &self,
+        ledger: &dyn Ledger,
+        query: &ListQuery,
+        word: &str,
+    ) -> Result<ListReport, LedgerError> {
+        let small = word.to_lowercase();
+        let mut items = Vec::new();
+        for prefix in [word, &small] {
+            let names = self.config.providers.keys();
+            for name in names.filter(|name| query.provider.as_ref().is_none_or(|it| it == *name)) {
+                let page = Page {
+                    provider: Some(name.clone()),
+                    states: stored_states(&query.states),
+                    prefix: Some(prefix.to_owned()),
+                    limit: query.limit + 1,
+                    ..Page::default()
+                };
+                let rows = ledger.page(page).await?;
+                let found = rows.iter().map(|request| self.item(request));
+                items.extend(found.filter(|item| query.wants(item)));
+            }
+            if !items.is_empty() || small == word {
+                break;
+            }
+        }
+        let more = items.len() > query.limit as usize;
+        items.truncate(query.limit as usize);
+        Ok(ListReport {
+            items,
+            next: None,
+            more,
         })
     }
 
@@ -555,17 +596,51 @@ pub fn terms_report(terms: &Terms) -> BTreeMap<&'static str, TermReport> {
     report
 }
 
-/// What is asked of [`Standpoint::list`].
+/// A request with a deadline, and when it will be carried out.
 #[derive(Clone, Debug)]
+pub struct Ahead {
+    /// Its row.
+    pub row: i64,
+    /// Where.
+    pub provider: ProviderName,
+    /// Which subscription.
+    pub id: SubscriptionId,
+    /// When it may act.
+    pub due_at: DateTime<Utc>,
+    /// Until when in time.
+    pub deadline_at: Option<DateTime<Utc>>,
+    /// How many seconds before its deadline it acts; negative: too late.
+    pub slack: Option<f64>,
+    /// When it acts, by schedule, freezes, limits and rate.
+    pub at: Option<DateTime<Utc>>,
+    /// What is in the way of its deadline, if it is not met.
+    pub obstacle: Option<String>,
+}
+
+/// What is asked of [`Standpoint::list`].
+#[derive(Clone, Debug, Default)]
 pub struct ListQuery {
     /// Of one provider.
     pub provider: Option<ProviderName>,
     /// In one of these states, as people see them; empty: any.
     pub states: Vec<State>,
+    /// Held for this reason, gates included, whichever names the hold.
+    pub hold: Option<HoldReason>,
     /// After this row.
     pub after: i64,
     /// At most so many.
     pub limit: u32,
+}
+
+impl ListQuery {
+    fn wants(&self, item: &ItemReport) -> bool {
+        let held = |reason: HoldReason| {
+            let hold = item.hold.iter();
+            hold.flat_map(|hold| std::iter::once(&hold.reason).chain(&hold.also))
+                .any(|it| *it == reason)
+        };
+        (self.states.is_empty() || self.states.contains(&item.state)) && self.hold.is_none_or(held)
+    }
 }
 
 /// A page of requests.
@@ -575,6 +650,9 @@ pub struct ListReport {
     pub items: Vec<ItemReport>,
     /// What `after` gives the next page; none: this was the last.
     pub next: Option<i64>,
+    /// Whether there are more than these.
+    #[serde(skip)]
+    pub more: bool,
 }
 
 /// One request (design, section 8).
@@ -689,7 +767,7 @@ pub struct StatusReport {
     /// When.
     pub at: DateTime<Utc>,
     /// The revision in force.
-    pub revision: Option<RevisionReport>,
+    pub revision: Option<RevisionHead>,
     /// The ledger.
     pub ledger: LedgerReport,
     /// Over all providers.

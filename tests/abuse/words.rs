@@ -59,7 +59,18 @@ fn nothing_that_others_say_is_markup_on_the_page() {
     home.run(&["pause", "--by", EVIL, "--reason", EVIL])
         .ended(0);
     until("it is paused", || daemon.get("/").body.contains("paused"));
-    let mut pages = vec![daemon.get("/").body];
+    let mut pages: Vec<String> = [
+        "/",
+        "/cancellations",
+        "/cancellations?state=held",
+        "/cancellations?q=%3Cscript%3Ealert(1)%3C/script%3E",
+        "/events",
+        "/file",
+        "/file?name=%3Cscript%3E",
+    ]
+    .iter()
+    .map(|path| daemon.get(path).body)
+    .collect();
     for (provider, id) in [
         ("academy", cast::KAJABI_ACTIVE),
         ("donations", cast::REVERE_PAUSED),
@@ -69,7 +80,8 @@ fn nothing_that_others_say_is_markup_on_the_page() {
     }
     let mut said = 0;
     for page in &pages {
-        let small = page.to_ascii_lowercase();
+        let ours = r#"<script src="/assets/lapsed.js" defer></script>"#;
+        let small = page.to_ascii_lowercase().replacen(ours, "", 1);
         for evil in [
             "<script",
             "<img src=x",
@@ -81,7 +93,7 @@ fn nothing_that_others_say_is_markup_on_the_page() {
         }
         said += usize::from(small.contains("&lt;script"));
     }
-    assert!(said >= 3, "they are told, as text");
+    assert!(said >= 7, "they are told, as text: {said}");
 }
 
 #[test]

@@ -42,7 +42,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "http",
-        &["model", "metrics", "reconcile", "ledger", "clock", "config"],
+        &[
+            "model",
+            "metrics",
+            "reconcile",
+            "ledger",
+            "clock",
+            "config",
+            "telemetry",
+        ],
     ),
     (
         "wiring",
@@ -80,7 +88,10 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("axum", &["http", "sandbox"]),
     ("minijinja", &["http"]),
     ("clap", &["cli"]),
-    ("rustix", &["clock", "source", "daemon", "telemetry"]),
+    (
+        "rustix",
+        &["clock", "source", "daemon", "telemetry", "ledger"],
+    ),
 ];
 
 /// Rooms without `async`, clock, disk, network or randomness.

@@ -231,7 +231,7 @@ async fn a_ledger_that_fails_is_told_and_counted() {
     }
     assert!(
         port.metrics
-            .render()
+            .render(lapsed::metrics::Format::Text)
             .contains("lapsed_ledger_errors_total 4")
     );
 }

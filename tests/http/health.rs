@@ -121,6 +121,59 @@ async fn where_the_ledger_fails_the_metrics_tell_no_old_numbers() {
 }
 
 #[tokio::test]
+async fn a_scraper_is_given_the_format_that_it_likes_best() {
+    let port = Port::open().await;
+    let open = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let text = "text/plain; version=0.0.4; charset=utf-8";
+    // What Prometheus asks with.
+    let usual = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                 application/openmetrics-text;version=0.0.1;q=0.5,\
+                 text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    for (accept, expected) in [
+        (usual, open),
+        ("application/openmetrics-text", open),
+        ("*/*", text),
+        ("text/plain, application/openmetrics-text;q=0.5", text),
+        ("application/openmetrics-text;q=0", text),
+        ("application/openmetrics-text; version=9.0.0", text),
+    ] {
+        let answer = port.ask("/metrics").header("accept", accept).send();
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.headers()["content-type"], expected, "{accept}");
+        let ends = answer.text().await.unwrap().ends_with("# EOF\n");
+        assert_eq!(ends, expected == open);
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_of_the_port_and_what_is_logged_is_counted() {
+    let port = Port::open().await;
+    for path in [
+        "/",
+        "/cancellations",
+        "/api/v1/status",
+        "/livez",
+        "/nowhere",
+        "/assets/lapsed.css",
+    ] {
+        drop(port.ask(path).send().await.unwrap());
+    }
+    let text = port.text("/metrics").await;
+    for line in [
+        r#"lapsed_http_requests_total{code="2xx",handler="page"} 2"#,
+        r#"lapsed_http_requests_total{code="2xx",handler="api"} 1"#,
+        r#"lapsed_http_requests_total{code="2xx",handler="livez"} 1"#,
+        r#"lapsed_http_requests_total{code="2xx",handler="asset"} 1"#,
+        r#"lapsed_http_requests_total{code="4xx",handler="other"} 1"#,
+        r#"lapsed_http_requests_total{code="5xx",handler="page"} 0"#,
+        "lapsed_log_messages_dropped_total 0",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+    }
+    assert!(text.contains(r#"lapsed_log_messages_total{level="error"}"#));
+}
+
+#[tokio::test]
 async fn promtool_finds_nothing_to_mend() {
     let port = Port::open().await;
     stock(&port.shelf);

@@ -50,7 +50,14 @@ impl Shelf {
     }
 
     fn counted(&self, now: DateTime<Utc>) -> Tally {
-        let mut tally = Tally::default();
+        let mut tally = Tally {
+            oldest_approval: Some(now),
+            space: Some(Space {
+                size: 4_096,
+                free: 1 << 30,
+            }),
+            ..Tally::default()
+        };
         for request in self.rows(|_| true) {
             let name = request.key.provider.clone();
             let state = request.state();
@@ -106,6 +113,14 @@ impl Ledger for Shelf {
             accepted_at: super::at(-7_200),
             files: Vec::new(),
             verdict: Verdict::default(),
+        }))
+    }
+    fn revision_head(&self) -> Reply<'_, Option<RevisionHead>> {
+        self.give(Some(RevisionHead {
+            number: 7,
+            digest: "9c1f66a2d0b34e7c8a5e1b2c3d4e5f60".to_owned(),
+            commit: Some("5d3c2b1a09f8e7d6c5b4a39281706f5e4d3c2b1a".to_owned()),
+            accepted_at: super::at(-7_200),
         }))
     }
     fn accepting(&self) -> Reply<'_, Option<Revision>> {
@@ -208,11 +223,18 @@ impl Ledger for Shelf {
     }
     fn page(&self, page: Page) -> Reply<'_, Vec<Request>> {
         let mut rows = self.rows(|it| {
-            (page.by_due || it.row > page.after)
+            (page.by_due || page.prefix.is_some() || it.row > page.after)
                 && page
                     .provider
                     .as_ref()
                     .is_none_or(|name| it.key.provider == *name)
+                && page
+                    .held_by
+                    .is_none_or(|reason| it.standing.holds.contains(&reason))
+                && page
+                    .prefix
+                    .as_ref()
+                    .is_none_or(|prefix| it.key.id.as_str().starts_with(prefix))
                 && (page.states.is_empty() || page.states.contains(&it.state()))
                 && page
                     .due_by
@@ -230,6 +252,23 @@ impl Ledger for Shelf {
     fn tally(&self, now: DateTime<Utc>) -> Reply<'_, Tally> {
         self.give(self.counted(now))
     }
+    fn days(&self, span: DaySpan) -> Reply<'_, Days> {
+        let mut days = Days::default();
+        for request in self.rows(|it| !it.state().finished()) {
+            for (into, at) in [
+                (&mut days.due, request.due_at),
+                (&mut days.deadlines, request.deadline_at),
+            ] {
+                if let Some(day) = at
+                    .map(|at| at.date_naive())
+                    .filter(|day| *day <= span.until)
+                {
+                    *into.entry(day).or_default() += 1;
+                }
+            }
+        }
+        self.give(days)
+    }
     fn used(&self, _: DateTime<Utc>) -> Reply<'_, Used> {
         let two = || BTreeMap::from([(super::name("donations"), 2)]);
         self.give(Used {
@@ -246,6 +285,7 @@ impl Ledger for Shelf {
             .iter()
             .filter(|(row, event)| {
                 query.row.is_none_or(|it| it == *row)
+                    && query.before.is_none_or(|before| event.number < before)
                     && query.after.is_none_or(|after| event.number > after)
             })
             .map(|(_, event)| event.clone())

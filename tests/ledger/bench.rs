@@ -255,6 +255,7 @@ impl Bench {
             row: None,
             after: Some(0),
             limit: u32::MAX,
+            ..EventQuery::default()
         };
         self.events(query).await.unwrap()
     }
@@ -265,6 +266,7 @@ impl Bench {
             row: Some(row),
             after: Some(0),
             limit: u32::MAX,
+            ..EventQuery::default()
         };
         let events = self.events(query).await.unwrap();
         events.into_iter().map(|it| it.kind).collect()

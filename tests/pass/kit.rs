@@ -73,6 +73,7 @@ pub async fn kinds(world: &World, id: &str) -> Vec<String> {
         row,
         after: Some(0),
         limit: 1_000,
+        ..EventQuery::default()
     };
     let events = world.ledger.events(query).await.unwrap();
     events.into_iter().map(|event| event.kind).collect()

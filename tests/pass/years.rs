@@ -218,6 +218,7 @@ impl History {
             row: Some(self.world.request(id).await.row),
             after: Some(0),
             limit: 10_000,
+            ..EventQuery::default()
         };
         let events = self.world.ledger.events(query).await.unwrap();
         events.into_iter().filter_map(|it| it.event).collect()

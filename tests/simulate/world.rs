@@ -516,7 +516,11 @@ impl World {
             self.fault("S15", fault);
         }
         let Some(running) = &self.running else { return };
-        let metrics = running.house.tools.metrics.render();
+        let metrics = running
+            .house
+            .tools
+            .metrics
+            .render(lapsed::metrics::Format::Text);
         for who in Who::ALL {
             for state in [State::Canceled, State::AlreadyCanceled, State::Failed] {
                 let count = self

@@ -1,6 +1,8 @@
 //! What the tests of the binary share: a folder with a file and a ledger, the sandbox, the
 //! real process, and a plain HTTP client.
 
+pub mod prometheus;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};

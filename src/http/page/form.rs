@@ -30,17 +30,32 @@ fn told(at: &Value, now: &Value, form: &str) -> Value {
 /// How far an instant is from now, roughly, in words.
 pub fn distance(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (at - now).num_seconds();
-    let size = match seconds.unsigned_abs() {
-        0..=4 => return "now".to_owned(),
-        s @ 5..60 => format!("{s} s"),
-        s @ 60..5_400 => format!("{} min", (s + 30) / 60),
-        s @ 5_400..129_600 => format!("{} h", (s + 1_800) / 3_600),
-        s => format!("{} days", (s + 43_200) / 86_400),
-    };
+    if seconds.abs() < 5 {
+        return "now".to_owned();
+    }
+    let size = distance_of(seconds.unsigned_abs());
     if seconds < 0 {
         format!("{size} ago")
     } else {
         format!("in {size}")
+    }
+}
+
+fn distance_of(seconds: u64) -> String {
+    match seconds {
+        s @ 0..60 => format!("{s} s"),
+        s @ 60..5_400 => format!("{} min", (s + 30) / 60),
+        s @ 5_400..129_600 => format!("{} h", (s + 1_800) / 3_600),
+        s => format!("{} days", (s + 43_200) / 86_400),
+    }
+}
+
+/// How much room there is before a deadline, in words.
+pub fn room(seconds: f64) -> String {
+    let size = distance_of(seconds.abs() as u64);
+    match seconds < 0.0 {
+        true => format!("{size} too late"),
+        false => format!("{size} to spare"),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The status page: at a glance whether all is well, what comes next, what is held and what
 //! frees it, what is done.
 //!
-//! Rendered here, complete without any script. Templates, style sheet and icon are in the
-//! binary; every value is escaped, because ids, labels and notes are other people's text.
+//! Rendered here, complete without any script; the one that there is only fetches the page anew.
+//! Templates, style sheet, script and icon are in the binary; every value is escaped, because ids,
+//! labels and notes are other people's text. Nothing here acts: a page shows the command to type.
 
 use std::sync::LazyLock;
 
@@ -15,14 +16,21 @@ use serde::Serialize;
 
 use super::params::Params;
 use super::problem::Problem;
-use super::{Caller, api};
+use super::{App, Caller, api};
+use crate::reconcile::report::ListQuery;
+
+use self::view::Asked;
 
 mod form;
 mod summary;
+mod timeline;
 mod view;
 
 /// Where the style sheet is found.
 pub const STYLE_PATH: &str = "/assets/lapsed.css";
+
+/// Where the script is found.
+pub const SCRIPT_PATH: &str = "/assets/lapsed.js";
 
 /// Where the icon is found.
 pub const ICON_PATH: &str = "/assets/lapsed.svg";
@@ -46,7 +54,11 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("layout.html", include_str!("layout.html")),
         ("parts.html", include_str!("parts.html")),
         ("index.html", include_str!("index.html")),
+        ("list.html", include_str!("list.html")),
         ("item.html", include_str!("item.html")),
+        ("events.html", include_str!("events.html")),
+        ("file.html", include_str!("file.html")),
+        ("timeline.html", include_str!("timeline.html")),
         ("lost.html", include_str!("lost.html")),
     ] {
         environment
@@ -65,6 +77,64 @@ pub async fn index(State(edge): Caller, RawQuery(query): RawQuery) -> Result<Res
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
     render("index.html", &page).map(|html| (status, html).into_response())
+}
+
+/// `GET /cancellations?provider=&state=&hold=&q=&after=`: what was asked for, a page at a time.
+pub async fn list(State(edge): Caller, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let app = &edge.app;
+    match read_list(app, query.as_deref()).await {
+        Ok(page) => render("list.html", &page).map(IntoResponse::into_response),
+        Err(problem) => lost(&view::lost(app, &problem), problem),
+    }
+}
+
+async fn read_list(app: &App, query: Option<&str>) -> Result<view::List, Problem> {
+    let params = Params::read(query, &["provider", "state", "hold", "q", "after"])?.without_empty();
+    let standpoint = app.standpoint().await?;
+    let provider = params.provider(&standpoint.config)?;
+    let states = params.states()?;
+    let hold = params.hold()?;
+    let asked = Asked {
+        provider: provider.as_ref().map(ToString::to_string),
+        state: states.first().copied(),
+        hold,
+        q: params.one("q")?.unwrap_or_default().trim().to_owned(),
+    };
+    let query = ListQuery {
+        provider,
+        states,
+        hold,
+        after: params.after()?.unwrap_or(0),
+        ..ListQuery::default()
+    };
+    view::list(app, &standpoint, asked, query).await
+}
+
+/// `GET /events?before=`: the record, newest first.
+pub async fn events(State(edge): Caller, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let app = &edge.app;
+    let page = async {
+        let params = Params::read(query.as_deref(), &["before"])?;
+        view::events(app, params.number("before", 0, i64::MAX)?).await
+    };
+    match page.await {
+        Ok(page) => render("events.html", &page).map(IntoResponse::into_response),
+        Err(problem) => lost(&view::lost(app, &problem), problem),
+    }
+}
+
+/// `GET /file?name=&from=`: what is wrong with the newest text, and the text in force.
+pub async fn file(State(edge): Caller, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let app = &edge.app;
+    let page = async {
+        let params = Params::read(query.as_deref(), &["name", "from"])?;
+        let from = params.number("from", 1, usize::MAX)?.unwrap_or(1);
+        view::file(app, params.one("name")?, from).await
+    };
+    match page.await {
+        Ok(page) => render("file.html", &page).map(IntoResponse::into_response),
+        Err(problem) => lost(&view::lost(app, &problem), problem),
+    }
 }
 
 /// `GET /cancellations/{provider}/{id}`: everything that is known of one subscription.
@@ -112,6 +182,14 @@ fn render(template: &str, page: &impl Serialize) -> Result<Html<String>, Problem
 /// `GET /assets/lapsed.css`.
 pub async fn style() -> Asset {
     asset("text/css; charset=utf-8", include_str!("assets/lapsed.css"))
+}
+
+/// `GET /assets/lapsed.js`.
+pub async fn script() -> Asset {
+    asset(
+        "text/javascript; charset=utf-8",
+        include_str!("assets/lapsed.js"),
+    )
 }
 
 /// `GET /assets/lapsed.svg`.

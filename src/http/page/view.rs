@@ -1,23 +1,27 @@
 //! What the templates are given.
 //!
-//! The page reads a bounded number of rows, whatever the ledger holds: counts come from the
-//! tally, and lists are the first few of what matters.
+//! Every page reads a bounded number of rows, whatever the ledger holds: counts come from the
+//! tally, lists are the first few of what matters, and longer ones are gone through by key.
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::ledger::{EventQuery, LedgerError, Page, Recorded};
+use crate::ledger::{EventQuery, LedgerError, Page, Recorded, RevisionHead};
 use crate::model::hold::HoldReason;
 use crate::model::request::Request;
 use crate::model::standing::{Event, State};
-use crate::reconcile::report::{ItemReport, Standpoint, StatusReport};
+use crate::reconcile::excerpt::{Excerpt, quotable};
+use crate::reconcile::live::SourceState;
+use crate::reconcile::report::{Ahead, ItemReport, ListQuery, Standpoint, StatusReport};
 use crate::reconcile::story;
 
 use super::super::App;
 use super::super::problem::Problem;
+use super::form;
 use super::summary::{self, Point, Summary};
+use super::timeline::{self, Timeline};
 
 /// How many rows of a list are shown.
 const SHOWN: usize = 8;
@@ -34,17 +38,32 @@ const NEWEST: u32 = 200;
 /// How many events of one request are shown.
 const EVENTS_OF_ONE: u32 = 500;
 
+/// How many of a list stand on one page.
+const OF_A_LIST: u32 = 50;
+
+/// How many events stand on one page.
+const OF_EVENTS: u32 = 100;
+
+/// Items of a revision whose text is shown; that of more would take a hundred megabytes.
+const MOST_ITEMS_SHOWN: u64 = 20_000;
+
+/// Lines of a file on one page.
+const LINES: usize = 500;
+
 /// What every page has.
 #[derive(Debug, Serialize)]
 pub struct Frame {
+    /// Which of the pages it is.
+    place: &'static str,
     now: DateTime<Utc>,
     version: &'static str,
     started_at: DateTime<Utc>,
 }
 
 impl Frame {
-    fn of(app: &App) -> Self {
+    fn of(app: &App, place: &'static str) -> Self {
         Self {
+            place,
             now: app.clock.now(),
             version: env!("CARGO_PKG_VERSION"),
             started_at: app.started_at,
@@ -78,20 +97,34 @@ struct Board {
     columns: Vec<State>,
     flying: Vec<ItemReport>,
     troubled: Vec<ItemReport>,
-    next: Vec<ItemReport>,
-    days: Vec<Day>,
+    next: Vec<Next>,
+    /// None where nothing lies behind or ahead.
+    timeline: Option<Timeline>,
     held: Vec<Held>,
     done: Vec<Story>,
     events: Vec<Story>,
 }
 
-/// How many are due on one day.
+/// What comes next, and how much room it has.
 #[derive(Debug, Serialize)]
-struct Day {
-    label: String,
-    count: u64,
-    /// Of the fullest day, in percent.
-    share: u64,
+struct Next {
+    item: ItemReport,
+    /// Between the moment at which it will be carried out and its deadline, in words.
+    room: Option<String>,
+    /// What is in the way of its deadline.
+    obstacle: Option<String>,
+}
+
+impl Next {
+    fn of(item: ItemReport, ahead: &[Ahead]) -> Self {
+        let of_item = |it: &&Ahead| it.provider == item.provider && it.id.as_str() == item.id;
+        let foretold = ahead.iter().find(of_item);
+        Self {
+            room: foretold.and_then(|it| it.slack).map(form::room),
+            obstacle: foretold.and_then(|it| it.obstacle.clone()),
+            item,
+        }
+    }
 }
 
 /// Everything that one reason holds.
@@ -102,6 +135,44 @@ struct Held {
     cure: &'static str,
     items: Vec<ItemReport>,
     more: u64,
+    /// What a person types to free it, where that has a digest.
+    approvals: Vec<Approval>,
+}
+
+/// What waits together for a person.
+#[derive(Clone, Debug, Serialize)]
+struct Approval {
+    items: u64,
+    file: String,
+    digest: String,
+}
+
+/// Requests that wait for a person, of which the digests are told: each is read for it.
+const MOST_WAITING: u64 = 2_000;
+
+/// What to type for what waits, by the reason that holds it.
+async fn approvals(
+    app: &App,
+    status: &StatusReport,
+) -> Result<BTreeMap<HoldReason, Vec<Approval>>, LedgerError> {
+    let mut approvals: BTreeMap<HoldReason, Vec<Approval>> = BTreeMap::new();
+    let waits = [HoldReason::Approval, HoldReason::Removal];
+    let holds = status.providers.iter().flat_map(|it| &it.holds);
+    let waiting: u64 = holds
+        .filter(|(reason, _)| waits.contains(*reason))
+        .map(|(_, count)| count)
+        .sum();
+    if waiting == 0 || waiting > MOST_WAITING {
+        return Ok(approvals);
+    }
+    for it in app.ledger.waiting().await? {
+        approvals.entry(it.what.hold()).or_default().push(Approval {
+            items: it.items,
+            file: it.file,
+            digest: it.digest,
+        });
+    }
+    Ok(approvals)
 }
 
 /// An event in words.
@@ -139,7 +210,7 @@ impl Story {
 
 /// The front page, whatever can be told.
 pub async fn index(app: &App) -> Index {
-    let frame = Frame::of(app);
+    let frame = Frame::of(app, "overview");
     let source = app.live.source.load();
     let in_force = app.live.in_force.load_full();
     let oldest = in_force
@@ -202,6 +273,11 @@ async fn board(app: &App) -> Result<Board, Point> {
 
 async fn read_board(app: &App, standpoint: &Standpoint) -> Result<Board, LedgerError> {
     let status = standpoint.status(&*app.ledger).await?;
+    let foretold = standpoint.ahead(&*app.ledger).await?;
+    let days = app.ledger.days(timeline::span(standpoint.now)).await?;
+    let approvals = approvals(app, &status).await?;
+    let freezes = &standpoint.config.freezes;
+    let timeline = Timeline::of(standpoint.now, &days, freezes, &foretold);
     let items = |requests: Vec<Request>| -> Vec<ItemReport> {
         requests.iter().map(|it| standpoint.item(it)).collect()
     };
@@ -221,12 +297,13 @@ async fn read_board(app: &App, standpoint: &Standpoint) -> Result<Board, LedgerE
     let stories = || events.iter().map(Story::of);
     Ok(Board {
         columns: columns(&status),
-        held: held(&status, stored, &ahead),
-        days: days(&ahead, standpoint.now),
+        held: held(&status, stored, &ahead, approvals),
+        timeline: Some(timeline).filter(|it| !it.is_empty()),
         next: ahead
             .into_iter()
             .filter(|item| item.state != State::Retrying)
             .take(SHOWN)
+            .map(|item| Next::of(item, &foretold))
             .collect(),
         done: stories()
             .filter(|it| it.settled.is_some())
@@ -267,7 +344,12 @@ fn columns(status: &StatusReport) -> Vec<State> {
 }
 
 /// What is held, by the reason that names the hold: counts from the tally, with the first few.
-fn held(status: &StatusReport, stored: Vec<ItemReport>, ahead: &[ItemReport]) -> Vec<Held> {
+fn held(
+    status: &StatusReport,
+    stored: Vec<ItemReport>,
+    ahead: &[ItemReport],
+    mut approvals: BTreeMap<HoldReason, Vec<Approval>>,
+) -> Vec<Held> {
     let mut counts: BTreeMap<HoldReason, u64> = BTreeMap::new();
     for (reason, count) in status.providers.iter().flat_map(|it| &it.holds) {
         *counts.entry(*reason).or_default() += count;
@@ -295,37 +377,10 @@ fn held(status: &StatusReport, stored: Vec<ItemReport>, ahead: &[ItemReport]) ->
                 reason,
                 count,
                 cure: reason.cure(),
+                approvals: approvals.remove(&reason).unwrap_or_default(),
                 more: count.saturating_sub(items.len() as u64),
                 items,
             }
-        })
-        .collect()
-}
-
-/// How many are due on each of the days ahead; what is overdue counts as today. The last day
-/// that was read is left out where more may follow, since it may not be whole.
-fn days(ahead: &[ItemReport], now: DateTime<Utc>) -> Vec<Day> {
-    let mut counts: BTreeMap<NaiveDate, u64> = BTreeMap::new();
-    for due_at in ahead.iter().filter_map(|item| item.due_at) {
-        *counts.entry(due_at.max(now).date_naive()).or_default() += 1;
-    }
-    if ahead.len() == READ_AHEAD as usize && counts.len() > 1 {
-        counts.pop_last();
-    }
-    let fullest = counts.values().copied().max().unwrap_or(1);
-    counts
-        .into_iter()
-        .take(14)
-        .map(|(day, count)| Day {
-            label: if day == now.date_naive() {
-                "today".to_owned()
-            } else if day.year() == now.year() {
-                day.format("%a %d %b").to_string()
-            } else {
-                day.format("%d %b %Y").to_string()
-            },
-            count,
-            share: (count * 100 / fullest).max(2),
         })
         .collect()
 }
@@ -376,6 +431,7 @@ pub async fn item(
             row: Some(request.row),
             after: Some(0),
             limit: EVENTS_OF_ONE,
+            ..EventQuery::default()
         };
         let events = app
             .ledger
@@ -391,11 +447,233 @@ pub async fn item(
     }
     let key = requests.first().map(|request| &request.key);
     Ok(Item {
-        frame: Frame::of(app),
+        frame: Frame::of(app, "cancellations"),
         provider: key.map(|key| key.provider.to_string()).unwrap_or_default(),
         id: key.map(|key| key.id.to_string()).unwrap_or_default(),
         requests: ones,
     })
+}
+
+/// Cancellations by provider, state, reason and id.
+#[derive(Debug, Serialize)]
+pub struct List {
+    frame: Frame,
+    providers: Vec<String>,
+    states: [State; State::ALL.len()],
+    holds: [HoldReason; HoldReason::ALL.len()],
+    /// What was asked for, as the form shows it again.
+    asked: Asked,
+    items: Vec<ItemReport>,
+    /// Where the next ones are.
+    next: Option<String>,
+    /// Whether this is not the first page.
+    later: bool,
+    /// Whether a search found more than stands here.
+    cut: bool,
+}
+
+/// What a person asks of the list.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Asked {
+    /// Of one provider.
+    pub provider: Option<String>,
+    /// In this state.
+    pub state: Option<State>,
+    /// Held for this reason.
+    pub hold: Option<HoldReason>,
+    /// Whose ids begin so.
+    pub q: String,
+}
+
+impl Asked {
+    /// The address of the page after a row.
+    fn after(&self, row: i64) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        let pairs = [
+            ("provider", self.provider.clone()),
+            ("state", self.state.map(|it| it.to_string())),
+            ("hold", self.hold.map(|it| it.to_string())),
+        ];
+        for (name, value) in pairs {
+            if let Some(value) = value {
+                query.append_pair(name, &value);
+            }
+        }
+        query.append_pair("after", &row.to_string());
+        format!("/cancellations?{}", query.finish())
+    }
+}
+
+/// A page of the list.
+pub async fn list(
+    app: &App,
+    standpoint: &Standpoint,
+    asked: Asked,
+    query: ListQuery,
+) -> Result<List, Problem> {
+    let query = ListQuery {
+        limit: OF_A_LIST,
+        ..query
+    };
+    let found = match asked.q.is_empty() {
+        true => standpoint.list(&*app.ledger, &query).await,
+        false => standpoint.search(&*app.ledger, &query, &asked.q).await,
+    };
+    let found = found.map_err(|error| app.ledger_problem(&error))?;
+    Ok(List {
+        frame: Frame::of(app, "cancellations"),
+        providers: standpoint
+            .config
+            .providers
+            .keys()
+            .map(ToString::to_string)
+            .collect(),
+        states: State::ALL,
+        holds: HoldReason::ALL,
+        items: found.items,
+        next: found.next.map(|row| asked.after(row)),
+        later: query.after > 0,
+        cut: !asked.q.is_empty() && found.more,
+        asked,
+    })
+}
+
+/// The record, newest first.
+#[derive(Debug, Serialize)]
+pub struct Events {
+    frame: Frame,
+    events: Vec<Story>,
+    /// Before which the older ones are.
+    older: Option<i64>,
+    later: bool,
+}
+
+/// A page of the record.
+pub async fn events(app: &App, before: Option<i64>) -> Result<Events, Problem> {
+    let query = EventQuery {
+        before,
+        limit: OF_EVENTS,
+        ..EventQuery::default()
+    };
+    let found = app.ledger.events(query).await;
+    let found = found.map_err(|error| app.ledger_problem(&error))?;
+    let whole = found.len() == OF_EVENTS as usize;
+    Ok(Events {
+        frame: Frame::of(app, "events"),
+        older: found.last().map(|it| it.number).filter(|_| whole),
+        later: before.is_some(),
+        events: found.iter().map(Story::of).collect(),
+    })
+}
+
+/// The files: what is wrong with the newest text, and the text that is in force.
+#[derive(Debug, Serialize)]
+pub struct File {
+    frame: Frame,
+    source: Source,
+    revision: Option<RevisionHead>,
+    names: Vec<String>,
+    /// The one that is shown; none where none can be.
+    shown: Option<Shown>,
+    /// Whether the text is too much to be shown.
+    too_large: bool,
+}
+
+/// What was last read.
+#[derive(Debug, Serialize)]
+struct Source {
+    seen_at: Option<DateTime<Utc>>,
+    broken_since: Option<DateTime<Utc>>,
+    /// With their lines.
+    excerpts: Vec<Excerpt>,
+    /// Those without.
+    problems: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Source {
+    fn of(source: &SourceState) -> Self {
+        let quoted = source.excerpts.len();
+        Self {
+            seen_at: source.seen_at,
+            broken_since: source.broken_since,
+            excerpts: source.excerpts.clone(),
+            problems: source.problems.iter().skip(quoted).cloned().collect(),
+            warnings: source.warnings.clone(),
+        }
+    }
+}
+
+/// A part of a file.
+#[derive(Debug, Serialize)]
+struct Shown {
+    name: String,
+    lines: Vec<Line>,
+    of: usize,
+    before: Option<usize>,
+    after: Option<usize>,
+}
+
+/// A line of a file.
+#[derive(Debug, Serialize)]
+struct Line {
+    number: usize,
+    /// None where it might hold a secret.
+    text: Option<String>,
+}
+
+/// A part of the text in force, from a line on.
+pub async fn file(app: &App, name: Option<&str>, from: usize) -> Result<File, Problem> {
+    let in_force = app.live.in_force.load_full();
+    let too_large = in_force
+        .as_ref()
+        .is_some_and(|it| it.items > MOST_ITEMS_SHOWN);
+    let head = app.ledger.revision_head().await;
+    let revision = head.map_err(|error| app.ledger_problem(&error))?;
+    let kept = match too_large {
+        true => None,
+        false => app
+            .ledger
+            .current()
+            .await
+            .map_err(|error| app.ledger_problem(&error))?,
+    };
+    let files = kept.map(|kept| kept.files).unwrap_or_default();
+    let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
+    let file = match name {
+        None => files.first(),
+        Some(name) => Some(files.iter().find(|it| it.name == name).ok_or_else(|| {
+            Problem::missing(format!("the revision in force has no file `{name}`"))
+        })?),
+    };
+    Ok(File {
+        frame: Frame::of(app, "file"),
+        source: Source::of(&app.live.source.load()),
+        revision,
+        names,
+        shown: file.map(|file| shown(&file.name, &file.text, from)),
+        too_large,
+    })
+}
+
+fn shown(name: &str, text: &str, from: usize) -> Shown {
+    let of = text.lines().count();
+    let first = from.clamp(1, of.max(1));
+    let lines = (first..)
+        .zip(quotable(name, text).skip(first - 1))
+        .take(LINES);
+    Shown {
+        name: name.to_owned(),
+        lines: lines
+            .map(|(number, text)| Line {
+                number,
+                text: text.map(str::to_owned),
+            })
+            .collect(),
+        of,
+        before: (first > 1).then(|| first.saturating_sub(LINES).max(1)),
+        after: (first + LINES <= of).then_some(first + LINES),
+    }
 }
 
 /// A page that leads nowhere.
@@ -408,7 +686,7 @@ pub struct Lost {
 /// A problem, on a page.
 pub fn lost(app: &App, problem: &Problem) -> Lost {
     Lost {
-        frame: Frame::of(app),
+        frame: Frame::of(app, ""),
         detail: problem.detail().to_owned(),
     }
 }

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use super::{SqliteLedger, accept, approve, memory, open, queue, report, rows, verify};
 use crate::ledger::intent::Intent;
 use crate::ledger::{
-    Change, Claim, Close, EventQuery, Head, Identity, Incoming, Intended, Ledger, Member,
-    NewRevision, NotIntended, Page, Posted, Recorded, Reply, Revision, Tally, Verification,
+    Change, Claim, Close, DaySpan, Days, EventQuery, Head, Identity, Incoming, Intended, Ledger,
+    Member, NewRevision, NotIntended, Page, Posted, Recorded, Reply, Revision, RevisionHead, Tally,
+    Verification,
 };
 use crate::model::approval::{Approved, Waiting};
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
@@ -37,6 +38,10 @@ impl Ledger for SqliteLedger {
 
     fn current(&self) -> Reply<'_, Option<Revision>> {
         self.read(|conn| accept::revision(conn, "current"))
+    }
+
+    fn revision_head(&self) -> Reply<'_, Option<RevisionHead>> {
+        self.read(report::revision_head)
     }
 
     fn accepting(&self) -> Reply<'_, Option<Revision>> {
@@ -184,6 +189,10 @@ impl Ledger for SqliteLedger {
 
     fn tally(&self, now: DateTime<Utc>) -> Reply<'_, Tally> {
         self.read(move |conn| report::tally(conn, now))
+    }
+
+    fn days(&self, span: DaySpan) -> Reply<'_, Days> {
+        self.read(move |conn| report::days(conn, span))
     }
 
     fn used(&self, now: DateTime<Utc>) -> Reply<'_, Used> {

@@ -460,6 +460,9 @@ impl Tx<'_> {
     }
 }
 
+/// The length of a day of UTC, in milliseconds.
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
 /// Milliseconds since 1970.
 fn millis(at: DateTime<Utc>) -> i64 {
     at.timestamp_millis()

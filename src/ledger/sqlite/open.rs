@@ -14,9 +14,10 @@ use crate::ledger::{Head, LedgerError};
 use crate::planted::planted;
 
 /// The migrations, oldest first; `PRAGMA user_version` counts those that were applied.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("0001_begin.sql"),
     include_str!("0002_windows.sql"),
+    include_str!("0003_days.sql"),
 ];
 
 /// How long one process waits while another one commits.

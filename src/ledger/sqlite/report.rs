@@ -1,11 +1,15 @@
 //! Reports: all of them only read.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, params, params_from_iter, types::Value};
+use std::path::Path;
 
-use super::millis;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter, types::Value};
+
 use super::rows::{self, COLUMNS};
-use crate::ledger::{Count, EventQuery, LedgerError, Page, Recorded, Tally};
+use super::{DAY, millis};
+use crate::ledger::{
+    Count, DaySpan, Days, EventQuery, LedgerError, Page, Recorded, RevisionHead, Space, Tally,
+};
 use crate::model::hold::HoldReason;
 use crate::model::ids::{ProviderName, SubscriptionId};
 use crate::model::memory::Used;
@@ -25,6 +29,22 @@ pub(super) fn find_all(
     let mut statement = conn.prepare_cached(&sql)?;
     let found = statement.query_map([provider.as_str(), id.as_str()], rows::request)?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn revision_head(conn: &Connection) -> Result<Option<RevisionHead>, LedgerError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT number, digest, commit_id, accepted_at FROM revisions
+         WHERE status <> 'past' AND status = 'current'",
+    )?;
+    let head = statement.query_row([], |row| {
+        Ok(RevisionHead {
+            number: row.get(0)?,
+            digest: row.get(1)?,
+            commit: row.get(2)?,
+            accepted_at: rows::instant(row.get(3)?),
+        })
+    });
+    Ok(head.optional()?)
 }
 
 pub(super) fn page(conn: &Connection, page: &Page) -> Result<Vec<Request>, LedgerError> {
@@ -47,15 +67,23 @@ pub(super) fn page(conn: &Connection, page: &Page) -> Result<Vec<Request>, Ledge
         conditions.push("due_at <= ?".to_owned());
         values.push(millis(due_by).into());
     }
-    if !page.by_due {
+    if let Some(reason) = page.held_by {
+        conditions.push("holds <> '' AND holds LIKE ?".to_owned());
+        values.push(format!("%,{reason},%").into());
+    }
+    if let Some(prefix) = &page.prefix {
+        conditions.push("subscription >= ? AND subscription < ?".to_owned());
+        values.push(prefix.clone().into());
+        values.push(format!("{prefix}{}", char::MAX).into());
+    } else if !page.by_due {
         conditions.push("id > ?".to_owned());
         values.push(page.after.into());
     }
     values.push(i64::from(page.limit).into());
-    let order = if page.by_due {
-        "due_at IS NULL, due_at, id"
-    } else {
-        "id"
+    let order = match (&page.prefix, page.by_due) {
+        (Some(_), _) => "provider, subscription, again",
+        (None, true) => "due_at IS NULL, due_at, id",
+        (None, false) => "id",
     };
     let conditions = if conditions.is_empty() {
         "1".to_owned()
@@ -94,7 +122,9 @@ pub(super) fn tally(conn: &Connection, now: DateTime<Utc>) -> Result<Tally, Ledg
            count(*) FILTER (WHERE due_at <= ?1 AND look IS NOT NULL),
            min(due_at) FILTER (WHERE state = 'scheduled'),
            min(due_at) FILTER (WHERE state IN ('sending', 'unknown')
-             OR (state IN ('scheduled', 'retrying') AND wake_at <= ?2))
+             OR (state IN ('scheduled', 'retrying') AND wake_at <= ?2)),
+           count(*) FILTER (WHERE deadline_at IS NOT NULL
+             AND state IN ('canceled', 'already_canceled'))
          FROM requests GROUP BY provider, state",
     )?;
     let mut rows = rows.query([millis(now), millis(now + LONGEST_RETRY)])?;
@@ -113,6 +143,9 @@ pub(super) fn tally(conn: &Connection, now: DateTime<Utc>) -> Result<Tally, Ledg
             let oldest = tally.oldest_due.entry(name.clone()).or_insert(due);
             *oldest = due.min(*oldest);
         }
+        if let met @ 1.. = rows::count(row, 7)? {
+            *tally.deadlines_met.entry(name.clone()).or_default() += met;
+        }
         let count = Count {
             all: rows::count(row, 2)?,
             due: rows::count(row, 3)?,
@@ -123,12 +156,26 @@ pub(super) fn tally(conn: &Connection, now: DateTime<Utc>) -> Result<Tally, Ledg
     drop(rows);
     holds(conn, &mut tally)?;
     attempts(conn, &mut tally)?;
+    tally.space = space(conn);
     Ok(tally)
+}
+
+/// None where there is no file, or nobody says what is free.
+fn space(conn: &Connection) -> Option<Space> {
+    let path = Path::new(conn.path()?);
+    let size = |path: &Path| std::fs::metadata(path).map(|it| it.len());
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let disk = rustix::fs::statvfs(path).ok()?;
+    Some(Space {
+        size: size(path).ok()? + size(Path::new(&log)).unwrap_or(0),
+        free: disk.f_bavail.saturating_mul(disk.f_frsize),
+    })
 }
 
 fn holds(conn: &Connection, tally: &mut Tally) -> Result<(), LedgerError> {
     let mut rows = conn.prepare_cached(
-        "SELECT provider, holds, count(*) FROM requests
+        "SELECT provider, holds, count(*), min(held_since) FROM requests
          WHERE holds <> '' AND lane IS NOT NULL GROUP BY provider, holds",
     )?;
     let mut rows = rows.query([])?;
@@ -136,7 +183,12 @@ fn holds(conn: &Connection, tally: &mut Tally) -> Result<(), LedgerError> {
         let name = rows::provider_name(row, 0)?;
         let count = rows::count(row, 2)?;
         let names: String = row.get(1)?;
+        let since: Option<i64> = row.get(3)?;
         for reason in names.split(',').filter_map(HoldReason::parse) {
+            if reason == HoldReason::Approval {
+                let known = tally.oldest_approval.into_iter();
+                tally.oldest_approval = known.chain(since.map(rows::instant)).min();
+            }
             *tally.holds.entry((name.clone(), reason)).or_default() += count;
         }
     }
@@ -178,6 +230,47 @@ fn attempts(conn: &Connection, tally: &mut Tally) -> Result<(), LedgerError> {
     Ok(())
 }
 
+pub(super) fn days(conn: &Connection, span: DaySpan) -> Result<Days, LedgerError> {
+    let number = |day: NaiveDate| i64::from(day.to_epoch_days());
+    let date = |number: i64| {
+        i32::try_from(number)
+            .ok()
+            .and_then(NaiveDate::from_epoch_days)
+    };
+    let mut days = Days::default();
+    let mut rows =
+        conn.prepare_cached("SELECT day, state, settled FROM settled_days WHERE day >= ?1")?;
+    let mut rows = rows.query([number(span.from)])?;
+    while let Some(row) = rows.next()? {
+        let state: String = row.get(1)?;
+        if let (Some(day), Some(state)) = (date(row.get(0)?), State::parse(&state)) {
+            days.settled.insert((day, state), rows::count(row, 2)?);
+        }
+    }
+    drop(rows);
+    for (into, sql) in [
+        (
+            &mut days.due,
+            "SELECT due_at / ?1, count(*) FROM requests
+             WHERE state IN ('scheduled', 'retrying') AND due_at < ?2 GROUP BY 1",
+        ),
+        (
+            &mut days.deadlines,
+            "SELECT deadline_at / ?1, count(*) FROM requests
+             WHERE deadline_at IS NOT NULL AND lane IS NOT NULL AND deadline_at < ?2 GROUP BY 1",
+        ),
+    ] {
+        let mut rows = conn.prepare_cached(sql)?;
+        let mut rows = rows.query([DAY, (number(span.until) + 1) * DAY])?;
+        while let Some(row) = rows.next()? {
+            if let Some(day) = date(row.get(0)?) {
+                into.insert(day, rows::count(row, 1)?);
+            }
+        }
+    }
+    Ok(days)
+}
+
 pub(super) fn used(conn: &Connection, now: DateTime<Utc>) -> Result<Used, LedgerError> {
     const HOUR: i64 = 60 * 60 * 1000;
     let now = millis(now);
@@ -216,6 +309,10 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Vec<Record
     if let Some(after) = query.after {
         conditions.push("e.id > ?");
         values.push(after.into());
+    }
+    if let Some(before) = query.before {
+        conditions.push("e.id < ?");
+        values.push(before.into());
     }
     values.push(i64::from(query.limit).into());
     let order = if query.after.is_some() {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::de::DeserializeOwned;
 
-use super::{Tx, millis};
+use super::{DAY, Tx, millis};
 use crate::ledger::chain::{self, Hash};
 use crate::ledger::{Incoming, LedgerError};
 use crate::model::hold::HoldReason;
@@ -337,6 +337,14 @@ impl Tx<'_> {
                 self.block
             ])?;
         let number = self.conn.last_insert_rowid();
+        if let Event::Settled { as_, .. } = event {
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO settled_days (day, state, settled) VALUES (?1, ?2, 1)
+                     ON CONFLICT (day, state) DO UPDATE SET settled = settled + 1",
+                )?
+                .execute(params![millis(at).div_euclid(DAY), as_.state().as_str()])?;
+        }
         self.conn
             .prepare_cached("INSERT INTO payloads (event, salt, body) VALUES (?1, ?2, ?3)")?
             .execute(params![number, salt, body])?;

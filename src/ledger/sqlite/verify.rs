@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Connection;
 
+use super::DAY;
 use super::open;
 use super::rows::{self, COLUMNS, Stored};
 use crate::ledger::chain::{self, GENESIS, Hash};
@@ -22,6 +23,7 @@ pub(super) fn verify(conn: &Connection) -> Result<Verification, LedgerError> {
     pages(conn, &mut verification)?;
     requests(conn, &mut verification)?;
     blocks(conn, &mut verification)?;
+    days(conn, &mut verification)?;
     Ok(verification)
 }
 
@@ -29,6 +31,25 @@ fn fault(verification: &mut Verification, what: String) {
     if verification.faults.len() < MOST_FAULTS {
         verification.faults.push(what);
     }
+}
+
+/// Whether the days say of each as much as the record.
+fn days(conn: &Connection, verification: &mut Verification) -> Result<(), LedgerError> {
+    let mut differing = conn.prepare(
+        "SELECT day, sum(counted), sum(recorded) FROM (
+           SELECT day, settled AS counted, 0 AS recorded FROM settled_days
+           UNION ALL SELECT at / ?1, 0, 1 FROM events WHERE kind = 'settled'
+         ) GROUP BY day HAVING sum(counted) <> sum(recorded)",
+    )?;
+    let mut differing = differing.query([DAY])?;
+    while let Some(row) = differing.next()? {
+        let (day, counted, recorded): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        fault(
+            verification,
+            format!("day {day} since 1970 counts {counted} settled, and the record has {recorded}"),
+        );
+    }
+    Ok(())
 }
 
 /// Whether the database is whole in itself: pages, rows and every index over them.
