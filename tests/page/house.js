@@ -10,7 +10,7 @@ export const PROJECT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const LAPSED = process.env.LAPSED_BINARY ?? join(PROJECT, 'target/debug/lapsed');
 
 /** Only a failing test waits so long. */
-const LONGEST = 120_000;
+const LONGEST = 300_000;
 
 /** Waits for a condition, not for time to pass. */
 export async function until(what, holds) {
