@@ -176,6 +176,10 @@ fn answers(daemon: &Daemon, keys: &[String]) -> Vec<Output> {
         "/api/v1/cancellations?limit=1000",
         "/api/v1/events?limit=1000",
         "/assets/lapsed.css",
+        "/cancellations",
+        "/cancellations?state=held",
+        "/events",
+        "/file",
         "/nowhere",
     ]
     .map(str::to_owned)

@@ -189,6 +189,8 @@ fn a_destination_is_told_whole_and_with_the_line_that_allows_it() {
         there.to_string(),
         "https://billing.example.com through the proxy http://p:3128/ trusting the certificate authority c0ffee0123456789…"
     );
+    let straight = place("https://billing.example.com", None, None);
+    assert_eq!(straight.to_string(), "https://billing.example.com");
     let digest = there.digest(&name("a"));
     assert_eq!(
         there.refusal(&name("a")),
