@@ -43,6 +43,11 @@
     }
   };
 
+  // Where the drawing is wider than the screen, this moment comes first into view.
+  const moment = document.querySelector(".timeline .now");
+  const frame = moment && moment.closest(".scroll");
+  if (frame) frame.scrollLeft += moment.getBoundingClientRect().left - frame.getBoundingClientRect().left - frame.clientWidth / 2;
+
   setInterval(look, EVERY);
   document.addEventListener("visibilitychange", look);
 })();
