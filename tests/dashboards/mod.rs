@@ -86,6 +86,11 @@ fn every_panel_says_what_it_shows_and_in_which_unit() {
         }
     }
     assert!(titles.len() > 40);
+    // Annotations and variables too.
+    let text = read(DASHBOARD);
+    let count = |mark: &str| text.matches(mark).count();
+    let ours = count("\"uid\": \"${datasource}\"");
+    assert_eq!(count("\"datasource\": {"), ours);
 }
 
 #[test]
