@@ -111,7 +111,7 @@ pub struct Doubt {
     pub send_before: Witness,
     /// Readings since.
     pub reads: u32,
-    /// The first reading since that found the subscription living.
+    /// When the first reading since was over that found the subscription living.
     pub first_alive: Option<Witness>,
     /// `resend_after` when it was sent: a revision may lengthen the wait and never shorten it.
     #[serde(default)]

@@ -452,16 +452,40 @@ pub enum Resolution {
     },
 }
 
-/// Resolves an unknown outcome from a reading that began at `seen_at`. Gives what is known from
-/// now on beside it.
+/// When a reading was made: what it tells was so at some moment between the two. They lie apart where
+/// the process was stopped, or waited for its turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Before anything was asked.
+    pub from: Witness,
+    /// Once the answer was there.
+    pub by: Witness,
+}
+
+impl Seen {
+    /// All at one moment.
+    pub fn at(moment: Witness) -> Self {
+        Self {
+            from: moment.clone(),
+            by: moment,
+        }
+    }
+
+    /// How long after another reading, of which `first_by` is the end, this one lies at least.
+    fn since(&self, first_by: &Witness) -> Duration {
+        self.from.since(first_by)
+    }
+}
+
+/// Resolves an unknown outcome from a reading. Gives what is known from now on beside it.
 pub fn resolve(
     request: &Request,
     observed: &Observed,
-    seen_at: &Witness,
+    seen: &Seen,
     resend_after: Duration,
 ) -> (Resolution, Doubt) {
     let mut doubt = request.doubt.clone().unwrap_or_else(|| Doubt {
-        send_before: seen_at.clone(),
+        send_before: seen.from.clone(),
         reads: 0,
         first_alive: None,
         resend_after,
@@ -475,7 +499,7 @@ pub fn resolve(
         return (still_unknown, doubt);
     };
     if request.standing.action == Some(Action::TurnOffRenewal)
-        && let Some(resolution) = renewal_is_off(request, found, seen_at.at)
+        && let Some(resolution) = renewal_is_off(request, found, seen.from.at)
     {
         return (resolution, doubt);
     }
@@ -488,7 +512,7 @@ pub fn resolve(
             Some(_) | None => settle_ended(request),
         },
         Life::Active | Life::Lapsing | Life::Ending { .. } => {
-            living_after_send(request, &mut doubt, seen_at, resend_after).unwrap_or(still_unknown)
+            living_after_send(request, &mut doubt, seen, resend_after).unwrap_or(still_unknown)
         }
         Life::NotStarted { .. } | Life::Unclear { .. } => still_unknown,
     };
@@ -569,7 +593,7 @@ pub enum Watch {
 pub fn watch(
     request: &Request,
     observed: &Observed,
-    seen_at: &Witness,
+    seen: &Seen,
     resend_after: Duration,
 ) -> (Watch, Option<Doubt>) {
     let hold = |reason, detail: &str| Watch::Hold {
@@ -586,7 +610,7 @@ pub fn watch(
         Observed::Found(found) => found,
     };
     let going = match &found.life {
-        Life::Active | Life::Lapsing => return undone(request, seen_at, resend_after),
+        Life::Active | Life::Lapsing => return undone(request, seen, resend_after),
         Life::Unclear { status } => {
             let detail = format!("the provider calls its state {status:?}");
             return (hold(HoldReason::StateUnclear, &detail), None);
@@ -596,9 +620,9 @@ pub fn watch(
             return (hold(HoldReason::NotStarted, detail), None);
         }
         Life::Ending { at } => Watch::Goes {
-            look_at: next_watch(seen_at.at, *at),
+            look_at: next_watch(seen.from.at, *at),
         },
-        Life::Ended { at } => ended(at.unwrap_or(seen_at.at), seen_at.at),
+        Life::Ended { at } => ended(at.unwrap_or(seen.from.at), seen.from.at),
     };
     let watch = match (&found.successor, going) {
         // The line is gone, and with it the wish that what goes on should end.
@@ -638,16 +662,16 @@ pub fn next_watch(now: DateTime<Utc>, ends_at: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// It runs and would be renewed. One reading may be stale; two far enough apart are not.
-fn undone(request: &Request, seen_at: &Witness, resend_after: Duration) -> (Watch, Option<Doubt>) {
+fn undone(request: &Request, seen: &Seen, resend_after: Duration) -> (Watch, Option<Doubt>) {
     let mut doubt = request.doubt.clone().unwrap_or_else(|| Doubt {
-        send_before: seen_at.clone(),
+        send_before: seen.from.clone(),
         reads: 0,
         first_alive: None,
         resend_after,
     });
     doubt.reads = doubt.reads.saturating_add(1);
-    let first = doubt.first_alive.get_or_insert_with(|| seen_at.clone());
-    if seen_at.since(first) >= resend_after / 2 {
+    let first = doubt.first_alive.get_or_insert_with(|| seen.by.clone());
+    if seen.since(first) >= resend_after / 2 {
         let because = "its renewal is on again, after we had turned it off; nobody is cancelled twice for one request: if it shall end all the same, run `lapsed retry` or add the line again with the next `again`";
         let because = because.to_owned();
         return (Watch::Undone { because }, None);
@@ -700,7 +724,7 @@ fn settle_ended(request: &Request) -> Resolution {
 fn living_after_send(
     request: &Request,
     doubt: &mut Doubt,
-    seen_at: &Witness,
+    seen: &Seen,
     resend_after: Duration,
 ) -> Option<Resolution> {
     let standing = &request.standing;
@@ -737,16 +761,16 @@ fn living_after_send(
         }
         _ => {}
     }
-    let first_alive = doubt.first_alive.get_or_insert_with(|| seen_at.clone());
+    let first_alive = doubt.first_alive.get_or_insert_with(|| seen.by.clone());
     let late_enough = planted!(
         NothingComesLate,
         true,
-        seen_at.since(&doubt.send_before) > resend_after
+        seen.from.since(&doubt.send_before) > resend_after
     );
     let far_enough = planted!(
         OneReadingProves,
         true,
-        seen_at.since(first_alive) >= resend_after / 2
+        seen.since(first_alive) >= resend_after / 2
     );
     (late_enough && far_enough).then(|| Resolution::NotDone {
         counts: standing

@@ -18,7 +18,7 @@ use crate::model::observed::Look;
 use crate::model::request::{Request, Witness};
 use crate::model::standing::{Event, Phase, Settlement};
 use crate::plan::backoff;
-use crate::plan::decide::{self, Decision, MOST_ATTEMPTS, Resolution, Rules, Watch};
+use crate::plan::decide::{self, Decision, MOST_ATTEMPTS, Resolution, Rules, Seen, Watch};
 use crate::plan::guard;
 use crate::plan::health::Sign;
 use crate::plan::window::{self, Window};
@@ -496,14 +496,18 @@ impl Pass<'_> {
         if !self.situated(outlook, |situation| situation.may_read()) {
             return Ok(());
         }
-        let seen_at = self.witness();
+        let from = self.witness();
         let Some(look) = self.read(&request).await? else {
             return Ok(());
+        };
+        let seen = Seen {
+            from,
+            by: self.witness(),
         };
         let (resolution, doubt) = decide::resolve(
             &request,
             &look.observed,
-            &seen_at,
+            &seen,
             self.party.config.resend_after,
         );
         let mut change = Change::to(&request, self.now());
@@ -569,12 +573,16 @@ impl Pass<'_> {
         if !self.situated(outlook, |situation| situation.may_read()) {
             return Ok(());
         }
-        let seen_at = self.witness();
+        let from = self.witness();
         let Some(look) = self.read(&request).await? else {
             return Ok(());
         };
+        let seen = Seen {
+            from,
+            by: self.witness(),
+        };
         let resend_after = self.party.config.resend_after;
-        let (watch, doubt) = decide::watch(&request, &look.observed, &seen_at, resend_after);
+        let (watch, doubt) = decide::watch(&request, &look.observed, &seen, resend_after);
         let mut change = Change::to(&request, self.now());
         change.doubt = doubt;
         change.idle_looks = 0;

@@ -9,7 +9,7 @@ use lapsed::model::observed::{Life, Observed, Successor};
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::request::{Doubt, Request};
 use lapsed::model::standing::{Event, Settlement};
-use lapsed::plan::decide::{Resolution, Watch, next_watch, watch};
+use lapsed::plan::decide::{Resolution, Seen, Watch, next_watch, watch};
 
 use super::kit::{DAY, HOUR, MINUTE};
 use super::{RESEND_AFTER, at, edit, found, plain_cancel, resolved, sent, settled_as, witness};
@@ -49,7 +49,7 @@ fn ends_by_us() -> Request {
 }
 
 fn watched(request: &Request, observed: &Observed, seconds: i64) -> Watch {
-    let (watch, doubt) = watch(request, observed, &witness(seconds), RESEND_AFTER);
+    let (watch, doubt) = watch(request, observed, &Seen::at(witness(seconds)), RESEND_AFTER);
     assert_eq!(doubt, None);
     watch
 }

@@ -25,7 +25,7 @@ use lapsed::model::provider::{ExpectField, ProviderKind};
 use lapsed::model::request::{Doubt, Request, Witness};
 use lapsed::model::standing::{Event, Settlement, Standing, State};
 use lapsed::model::terms::{From, Place, Sourced, Terms, When, WhenMissed, Window};
-use lapsed::plan::decide::{Decision, MOST_ATTEMPTS, Resolution, Rules, decide, resolve};
+use lapsed::plan::decide::{Decision, MOST_ATTEMPTS, Resolution, Rules, Seen, decide, resolve};
 use lapsed::schedule::Schedule;
 
 const RESEND_AFTER: Duration = Duration::from_secs(30 * 60);
@@ -199,7 +199,7 @@ fn plain_cancel() -> Action {
 }
 
 fn resolved(request: &Request, observed: &Observed, seconds: i64) -> (Resolution, Doubt) {
-    resolve(request, observed, &witness(seconds), RESEND_AFTER)
+    resolve(request, observed, &Seen::at(witness(seconds)), RESEND_AFTER)
 }
 
 fn settled_as(resolution: &Resolution) -> Settlement {
@@ -509,6 +509,36 @@ fn only_two_readings_far_apart_and_late_enough_prove_that_nothing_happened() {
 }
 
 #[test]
+fn a_reading_before_which_the_process_was_stopped_is_of_the_moment_of_its_answer() {
+    let mut request = sent(
+        ProviderKind::Revere,
+        plain_cancel(),
+        found(Life::Active),
+        None,
+    );
+    let alive = found(Life::Active);
+    let resend_after = i64::try_from(RESEND_AFTER.as_secs()).unwrap();
+    let late = 30 + resend_after + 1;
+    let stopped = Seen {
+        from: witness(31),
+        by: witness(late),
+    };
+    let (first, doubt) = resolve(&request, &alive, &stopped, RESEND_AFTER);
+    assert!(
+        matches!(first, Resolution::StillUnknown { .. }),
+        "nobody knows whether it was read late enough: {first:?}"
+    );
+    request.doubt = Some(doubt);
+    let soon = resolved(&request, &alive, late + 5).0;
+    assert!(
+        matches!(soon, Resolution::StillUnknown { .. }),
+        "two readings within seconds are one: {soon:?}"
+    );
+    let proven = resolved(&request, &alive, late + resend_after / 2).0;
+    assert!(matches!(proven, Resolution::NotDone { .. }), "{proven:?}");
+}
+
+#[test]
 fn a_wall_clock_that_jumps_forward_proves_nothing() {
     let mut request = sent(
         ProviderKind::Revere,
@@ -520,7 +550,7 @@ fn a_wall_clock_that_jumps_forward_proves_nothing() {
     request.doubt = Some(resolved(&request, &alive, 40).1);
     let mut jumped = witness(60);
     jumped.at = at(1_000_000);
-    let (resolution, _) = resolve(&request, &alive, &jumped, RESEND_AFTER);
+    let (resolution, _) = resolve(&request, &alive, &Seen::at(jumped), RESEND_AFTER);
     assert!(
         matches!(resolution, Resolution::StillUnknown { .. }),
         "{resolution:?}"
