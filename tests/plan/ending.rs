@@ -234,7 +234,12 @@ fn renewal_that_is_on_again_is_believed_after_two_readings_far_enough_apart() {
     let mut request = ends_by_us();
     let half = i64::try_from(RESEND_AFTER.as_secs()).unwrap() / 2;
     let read = |request: &Request, life: Life, seconds: i64| {
-        watch(request, &found(life), &witness(seconds), RESEND_AFTER)
+        watch(
+            request,
+            &found(life),
+            &Seen::at(witness(seconds)),
+            RESEND_AFTER,
+        )
     };
     let (first, doubt) = read(&request, Life::Active, 100);
     let Watch::Hold {

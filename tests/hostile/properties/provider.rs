@@ -423,7 +423,7 @@ fn decided(bench: &Bench, request: &Request, look: &Look) {
     let _ = decide::watch(
         request,
         &look.observed,
-        &witness(),
+        &decide::Seen::at(witness()),
         Duration::from_secs(1_800),
     );
 }
