@@ -34,6 +34,10 @@ const PATHS: [&str; 5] = [
     "/metrics",
 ];
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how many items is for whoever runs it to say"
+)]
 fn main() {
     let many = std::env::var("LAPSED_BENCH_ITEMS")
         .ok()
