@@ -126,6 +126,8 @@ mod switch {
         SkewIgnored,
         /// A reading of long ago is good enough to act on.
         OldLookTaken,
+        /// An answer to a reading counts however long a stopped process has left it lying.
+        OldAnswerTaken,
         /// What a clock that was ahead has put off waits until it has caught up.
         SetBackIgnored,
         /// A wall clock that jumps shortens a wait.

@@ -486,7 +486,7 @@ impl ReadTransport {
         // A process that was stopped meanwhile finds the answer there: nobody knows any more of
         // which moment it tells.
         let old = self.line.clock.since_boot().saturating_sub(began) > self.line.oldest;
-        if old {
+        if planted!(OldAnswerTaken, false, old) {
             return Err(unavailable(Lost::NoAnswer(NoAnswer::TimedOut).in_words()));
         }
         self.compare_clocks(&reply);

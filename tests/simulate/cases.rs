@@ -2,6 +2,7 @@
 //! and nothing besides. Whatever the oracle does not like is a fault; so is what the case itself
 //! finds missing.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -36,6 +37,10 @@ const CASES: &[Case] = &[
     ("a clock that jumps proves nothing", clock_jumps),
     ("a clock that was ahead silences nothing", clock_set_back),
     ("an answer that was left lying proves nothing", stopped),
+    (
+        "an answer that was left lying is nothing to act on",
+        left_lying,
+    ),
     ("too many lines gone at once are held", removal),
     ("too many lines at once wait for an approval", approval),
     (
@@ -408,6 +413,26 @@ fn stopped(bench: &mut Bench) {
             Kind::Write if nth(&writes) == 0 => return Fate::Mishap("lost"),
             Kind::Look if nth(&looks) == 1 => universe.advance(Duration::from_secs(3 * 3_600)),
             _ => {}
+        }
+        Fate::Well
+    });
+    bench.begin();
+    bench.tick(Who::Donations);
+    bench.is_canceled_within(6);
+}
+
+/// The process is stopped while the reading before a cancel is on its way, and the clock is set back by
+/// as much: by wall time that reading is fresh.
+fn left_lying(bench: &mut Bench) {
+    const STOPPED: Duration = Duration::from_secs(100);
+    bench.wanted(Who::Donations, 1);
+    let clock = Arc::clone(&bench.world.clock);
+    let looks = AtomicU64::new(0);
+    bench.world.network.fates(move |asked| {
+        let is_look = matches!(asked.kind, Kind::Look);
+        if is_look && looks.fetch_add(1, Ordering::Relaxed) == 0 {
+            clock.set_off(-chrono::Duration::from_std(STOPPED).unwrap());
+            return Fate::LeftLying(STOPPED);
         }
         Fate::Well
     });

@@ -49,6 +49,8 @@ pub enum Fate {
     PowerCutBefore,
     /// … or when it was carried out and nobody has heard of it.
     PowerCutAfter,
+    /// The process is stopped for so long while the answer is on its way to it.
+    LeftLying(Duration),
 }
 
 /// What goes wrong with a request: its name, what the sandbox is told, whether it stays silent
@@ -353,6 +355,7 @@ impl Network {
             let name = match &fate {
                 Fate::Mishap(name) => name,
                 Fate::NotConnected => "not connected",
+                Fate::LeftLying(_) => "left lying",
                 _ => "power cut",
             };
             self.oracle
@@ -395,6 +398,9 @@ impl Network {
         if fate == Fate::PowerCutAfter {
             self.disk.lock().unwrap().cut_power();
             return never().await;
+        }
+        if let Fate::LeftLying(stopped) = fate {
+            self.universe.advance(stopped);
         }
         self.pause(150).await;
         if self.is_off() {
