@@ -130,6 +130,8 @@ mod switch {
         OldAnswerTaken,
         /// What a clock that was ahead has put off waits until it has caught up.
         SetBackIgnored,
+        /// What a reading waits for its turn counts as time between it and the next one.
+        WaitingProves,
         /// A wall clock that jumps shortens a wait.
         WallClockProves,
     }

@@ -463,17 +463,9 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// All at one moment.
-    pub fn at(moment: Witness) -> Self {
-        Self {
-            from: moment.clone(),
-            by: moment,
-        }
-    }
-
-    /// How long after another reading, of which `first_by` is the end, this one lies at least.
-    fn since(&self, first_by: &Witness) -> Duration {
-        self.from.since(first_by)
+    /// From when on another reading counts as being a while after this one.
+    fn over(&self) -> Witness {
+        planted!(WaitingProves, &self.from, &self.by).clone()
     }
 }
 
@@ -670,8 +662,8 @@ fn undone(request: &Request, seen: &Seen, resend_after: Duration) -> (Watch, Opt
         resend_after,
     });
     doubt.reads = doubt.reads.saturating_add(1);
-    let first = doubt.first_alive.get_or_insert_with(|| seen.by.clone());
-    if seen.since(first) >= resend_after / 2 {
+    let first = doubt.first_alive.get_or_insert_with(|| seen.over());
+    if seen.from.since(first) >= resend_after / 2 {
         let because = "its renewal is on again, after we had turned it off; nobody is cancelled twice for one request: if it shall end all the same, run `lapsed retry` or add the line again with the next `again`";
         let because = because.to_owned();
         return (Watch::Undone { because }, None);
@@ -761,7 +753,7 @@ fn living_after_send(
         }
         _ => {}
     }
-    let first_alive = doubt.first_alive.get_or_insert_with(|| seen.by.clone());
+    let first_alive = doubt.first_alive.get_or_insert_with(|| seen.over());
     let late_enough = planted!(
         NothingComesLate,
         true,
@@ -770,7 +762,7 @@ fn living_after_send(
     let far_enough = planted!(
         OneReadingProves,
         true,
-        seen.since(first_alive) >= resend_after / 2
+        seen.from.since(first_alive) >= resend_after / 2
     );
     (late_enough && far_enough).then(|| Resolution::NotDone {
         counts: standing

@@ -9,10 +9,12 @@ use lapsed::model::observed::{Life, Observed, Successor};
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::request::{Doubt, Request};
 use lapsed::model::standing::{Event, Settlement};
-use lapsed::plan::decide::{Resolution, Seen, Watch, next_watch, watch};
+use lapsed::plan::decide::{Resolution, Watch, next_watch, watch};
 
 use super::kit::{DAY, HOUR, MINUTE};
-use super::{RESEND_AFTER, at, edit, found, plain_cancel, resolved, sent, settled_as, witness};
+use super::{
+    RESEND_AFTER, at, edit, found, plain_cancel, resolved, seen, sent, settled_as, witness,
+};
 
 const NEXT: &str = "sub_65aa0000000040008000000000000002";
 
@@ -49,7 +51,7 @@ fn ends_by_us() -> Request {
 }
 
 fn watched(request: &Request, observed: &Observed, seconds: i64) -> Watch {
-    let (watch, doubt) = watch(request, observed, &Seen::at(witness(seconds)), RESEND_AFTER);
+    let (watch, doubt) = watch(request, observed, &seen(witness(seconds)), RESEND_AFTER);
     assert_eq!(doubt, None);
     watch
 }
@@ -234,12 +236,7 @@ fn renewal_that_is_on_again_is_believed_after_two_readings_far_enough_apart() {
     let mut request = ends_by_us();
     let half = i64::try_from(RESEND_AFTER.as_secs()).unwrap() / 2;
     let read = |request: &Request, life: Life, seconds: i64| {
-        watch(
-            request,
-            &found(life),
-            &Seen::at(witness(seconds)),
-            RESEND_AFTER,
-        )
+        watch(request, &found(life), &seen(witness(seconds)), RESEND_AFTER)
     };
     let (first, doubt) = read(&request, Life::Active, 100);
     let Watch::Hold {

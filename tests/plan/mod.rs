@@ -42,6 +42,14 @@ fn witness(seconds: i64) -> Witness {
     }
 }
 
+/// A reading that took no time.
+fn seen(moment: Witness) -> Seen {
+    Seen {
+        from: moment.clone(),
+        by: moment,
+    }
+}
+
 fn terms() -> Terms {
     Terms {
         when: Sourced::new(When::Now, From::Item),
@@ -199,7 +207,7 @@ fn plain_cancel() -> Action {
 }
 
 fn resolved(request: &Request, observed: &Observed, seconds: i64) -> (Resolution, Doubt) {
-    resolve(request, observed, &Seen::at(witness(seconds)), RESEND_AFTER)
+    resolve(request, observed, &seen(witness(seconds)), RESEND_AFTER)
 }
 
 fn settled_as(resolution: &Resolution) -> Settlement {
@@ -550,7 +558,7 @@ fn a_wall_clock_that_jumps_forward_proves_nothing() {
     request.doubt = Some(resolved(&request, &alive, 40).1);
     let mut jumped = witness(60);
     jumped.at = at(1_000_000);
-    let (resolution, _) = resolve(&request, &alive, &Seen::at(jumped), RESEND_AFTER);
+    let (resolution, _) = resolve(&request, &alive, &seen(jumped), RESEND_AFTER);
     assert!(
         matches!(resolution, Resolution::StillUnknown { .. }),
         "{resolution:?}"

@@ -41,6 +41,7 @@ const CASES: &[Case] = &[
         "an answer that was left lying is nothing to act on",
         left_lying,
     ),
+    ("what a reading waits for its turn proves nothing", turn),
     ("too many lines gone at once are held", removal),
     ("too many lines at once wait for an approval", approval),
     (
@@ -418,6 +419,42 @@ fn stopped(bench: &mut Bench) {
     });
     bench.begin();
     bench.tick(Who::Donations);
+    bench.is_canceled_within(6);
+}
+
+/// Found in histories, seed 18865: a reading that waits for its turn is made long after it was asked for,
+/// and two that were made seconds apart looked far apart.
+fn turn(bench: &mut Bench) {
+    bench.file.resend_after = Duration::from_secs(60);
+    bench.wanted(Who::Academy, 1);
+    let universe = bench.world.universe.clone();
+    let [looks, writes, tokens] = [const { AtomicU64::new(0) }; 3];
+    bench.world.network.fates(move |asked| {
+        let count = match asked.kind {
+            Kind::Look => &looks,
+            Kind::Write => &writes,
+            Kind::Token => &tokens,
+            Kind::Account | Kind::List => return Fate::Well,
+        };
+        match (asked.kind, count.fetch_add(1, Ordering::Relaxed)) {
+            (Kind::Write, 0) => Fate::Mishap("lost"),
+            // Before the cancel, right after it, and the first that could prove something: it needs
+            // a new token, and both of them their time.
+            (Kind::Look, 1) => Fate::NotConnected,
+            (Kind::Look, 2) => {
+                universe.advance(Duration::from_secs(28));
+                Fate::Mishap("401")
+            }
+            (Kind::Token, 1) => {
+                universe.advance(Duration::from_secs(28));
+                Fate::Well
+            }
+            _ => Fate::Well,
+        }
+    });
+    bench.begin();
+    bench.tick(Who::Academy);
+    bench.later(Duration::from_secs(40));
     bench.is_canceled_within(6);
 }
 

@@ -423,7 +423,10 @@ fn decided(bench: &Bench, request: &Request, look: &Look) {
     let _ = decide::watch(
         request,
         &look.observed,
-        &decide::Seen::at(witness()),
+        &decide::Seen {
+            from: witness(),
+            by: witness(),
+        },
         Duration::from_secs(1_800),
     );
 }
