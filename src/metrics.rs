@@ -142,15 +142,6 @@ pub struct Snapshot {
     pub space: Option<(u64, u64)>,
 }
 
-/// What was logged so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Logged {
-    /// By level, as in [`LEVELS`].
-    pub by_level: [u64; LEVELS.len()],
-    /// Lines that nobody took.
-    pub dropped: u64,
-}
-
 /// What was counted before this process began, from the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
@@ -431,15 +422,15 @@ impl Metrics {
             .inc();
     }
 
-    /// What was logged so far.
-    pub fn logged(&self, logged: &Logged) {
+    /// What was logged so far, by level as in [`LEVELS`], and the lines that nobody took.
+    pub fn logged(&self, by_level: [u64; LEVELS.len()], lost: u64) {
         let it = &self.families;
-        for (level, lines) in LEVELS.into_iter().zip(logged.by_level) {
+        for (level, lines) in LEVELS.into_iter().zip(by_level) {
             let counter = it.log_messages.with_label_values(&[level]);
             counter.inc_by(lines.saturating_sub(counter.get()));
         }
         let dropped = it.log_messages_dropped.with_label_values(NONE);
-        dropped.inc_by(logged.dropped.saturating_sub(dropped.get()));
+        dropped.inc_by(lost.saturating_sub(dropped.get()));
     }
 
     /// An attempt was answered; the word is [`Answer::outcome`].

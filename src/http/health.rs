@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::Config;
 use crate::ledger::LedgerError;
-use crate::metrics::{Format, Logged, Snapshot};
+use crate::metrics::{Format, Snapshot};
 use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
 use crate::reconcile::report::Standpoint;
@@ -30,13 +30,16 @@ const FRESH_FOR: Duration = Duration::from_secs(1);
 /// How long the ledger may take to show that it answers.
 const LEDGER_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
+/// The versions of the two formats that we write; a later one may be another format.
+const OURS: [&str; 3] = ["0.0.1", "0.0.4", "1.0.0"];
+
 /// `GET /metrics`, in the format that the scraper likes best. Where the ledger fails, what is known
 /// without it is still told.
 pub async fn metrics(State(edge): Caller, headers: HeaderMap) -> Response {
     let app = &edge.app;
     refresh(app).await;
     let (by_level, dropped) = telemetry::logged();
-    app.metrics.logged(&Logged { by_level, dropped });
+    app.metrics.logged(by_level, dropped);
     let format = format(&headers);
     let mut response = app.metrics.render(format).into_response();
     let headers = response.headers_mut();
@@ -54,24 +57,8 @@ fn format(headers: &HeaderMap) -> Format {
         .filter_map(|list| list.to_str().ok())
         .flat_map(|list| list.split(','))
         .collect();
-    let weight = |media: &str| {
-        let offers = accepted.iter().filter_map(|offer| {
-            let mut parts = offer.split(';').map(str::trim);
-            let named = parts.next()?.eq_ignore_ascii_case(media);
-            // A later version of the format may be another one.
-            let mut known = named;
-            let mut weight = 1.0;
-            for part in parts {
-                match part.split_once('=') {
-                    Some(("q", q)) => weight = q.trim().parse().unwrap_or(0.0),
-                    Some(("version", version)) => {
-                        known &= ["0.0.1", "0.0.4", "1.0.0"].contains(&version.trim_matches('"'));
-                    }
-                    _ => {}
-                }
-            }
-            known.then_some(weight)
-        });
+    let weight = |media| {
+        let offers = accepted.iter().filter_map(|offer| weight(offer, media));
         offers.fold(0.0_f64, f64::max)
     };
     let open = weight("application/openmetrics-text");
@@ -79,6 +66,26 @@ fn format(headers: &HeaderMap) -> Format {
         true => Format::OpenMetrics,
         false => Format::Text,
     }
+}
+
+/// How much an offer of an `Accept` header likes this media type; none: it is about another one, or a
+/// version of it that is not ours.
+fn weight(offer: &str, media: &str) -> Option<f64> {
+    let mut parts = offer.split(';').map(str::trim);
+    if !parts.next()?.eq_ignore_ascii_case(media) {
+        return None;
+    }
+    let mut weight = 1.0;
+    for part in parts {
+        match part.split_once('=') {
+            Some(("q", q)) => weight = q.trim().parse().unwrap_or(0.0),
+            Some(("version", version)) if !OURS.contains(&version.trim_matches('"')) => {
+                return None;
+            }
+            _ => {}
+        }
+    }
+    Some(weight)
 }
 
 async fn refresh(app: &App) {
@@ -108,8 +115,8 @@ async fn snapshot(app: &App) -> Result<Snapshot, LedgerError> {
     let tally = app.ledger.tally(now).await?;
     let providers: Vec<_> = standpoint.config.providers.keys().cloned().collect();
     let gated = |name: &ProviderName, reason| {
-        let mut gates = standpoint.gates(name).into_iter();
-        gates.find(|gate| gate.reason == reason)
+        let gates = standpoint.gates(name).into_iter();
+        gates.filter(move |gate| gate.reason == reason)
     };
     Ok(Snapshot {
         cancellations: standpoint.counts(&tally),
@@ -121,14 +128,15 @@ async fn snapshot(app: &App) -> Result<Snapshot, LedgerError> {
         limit_used: limits_used(&standpoint),
         untrusted_clocks: providers
             .iter()
-            .filter(|name| gated(name, HoldReason::ClockSkew).is_some())
+            .filter(|name| gated(name, HoldReason::ClockSkew).next().is_some())
             .cloned()
             .collect(),
         paused_until: providers
             .iter()
             .filter_map(|name| {
-                let until = gated(name, HoldReason::ProviderStopped)?;
-                Some((name.clone(), until.opens_at?))
+                let gates = gated(name, HoldReason::ProviderStopped);
+                let until = gates.filter_map(|gate| gate.opens_at).max()?;
+                Some((name.clone(), until))
             })
             .collect(),
         oldest_approval: tally.oldest_approval,

@@ -27,9 +27,8 @@ use crate::plan::window::Hours;
 /// The earliest deadlines of one provider that are played through for its slack.
 const MOST_DEADLINES: u32 = 1_000;
 
-/// Rows that are gone through for one page of a list, at most: where few of a million are asked for,
-/// the page has fewer than it could, and says where the next one begins.
-const MOST_LOOKED_AT: usize = 5_000;
+/// Rows that are read at once for a list.
+const AT_ONCE: u32 = 1_000;
 
 /// Everything that decides what people are told, at one moment.
 #[derive(Clone, Debug)]
@@ -384,19 +383,22 @@ impl Standpoint {
         let mut items = Vec::new();
         let mut after = query.after;
         let mut more = true;
-        let mut looked_at = 0;
-        while more && items.len() < query.limit as usize && looked_at < MOST_LOOKED_AT {
+        // Mostly the first rows are all that is asked for.
+        let mut at_once = 100;
+        let mut left = query.most_looked_at.unwrap_or(usize::MAX);
+        while more && items.len() < query.limit as usize && left > 0 {
             let page = Page {
                 provider: query.provider.clone(),
                 states: stored.clone(),
                 held_by: query.hold.filter(|reason| !reason.is_gate()),
                 after,
-                limit: query.limit.max(100),
+                limit: query.limit.max(at_once),
                 ..Page::default()
             };
+            at_once = AT_ONCE;
             let rows = ledger.page(page.clone()).await?;
             more = rows.len() == page.limit as usize;
-            looked_at += rows.len();
+            left = left.saturating_sub(rows.len());
             for request in &rows {
                 if items.len() == query.limit as usize {
                     more = true;
@@ -426,6 +428,7 @@ impl Standpoint {
     ) -> Result<ListReport, LedgerError> {
         let small = word.to_lowercase();
         let mut items = Vec::new();
+        let mut more = false;
         for prefix in [word, &small] {
             let names = self.config.providers.keys();
             for name in names.filter(|name| query.provider.as_ref().is_none_or(|it| it == *name)) {
@@ -437,6 +440,7 @@ impl Standpoint {
                     ..Page::default()
                 };
                 let rows = ledger.page(page).await?;
+                more |= rows.len() > query.limit as usize;
                 let found = rows.iter().map(|request| self.item(request));
                 items.extend(found.filter(|item| query.wants(item)));
             }
@@ -444,7 +448,7 @@ impl Standpoint {
                 break;
             }
         }
-        let more = items.len() > query.limit as usize;
+        more |= items.len() > query.limit as usize;
         items.truncate(query.limit as usize);
         Ok(ListReport {
             items,
@@ -630,6 +634,9 @@ pub struct ListQuery {
     pub after: i64,
     /// At most so many.
     pub limit: u32,
+    /// After how many rows to leave it at what was found, although few answer: the report says where
+    /// to go on. None: the list has all that answer, up to its limit.
+    pub most_looked_at: Option<usize>,
 }
 
 impl ListQuery {

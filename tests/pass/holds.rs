@@ -11,6 +11,7 @@ use lapsed::model::provider::ProviderKind;
 use lapsed::model::request::Witness;
 use lapsed::model::standing::State;
 use lapsed::reconcile::accept::stale_rows;
+use lapsed::reconcile::report::ListQuery;
 
 use super::kit::{HOUR, MINUTE};
 use super::world::{Mood, World, name};
@@ -396,4 +397,51 @@ async fn a_line_removed_during_the_last_attempt_is_withdrawn_and_the_pass_goes_o
     assert_eq!(world.state("a").await, (State::Withdrawn, None));
     assert_eq!(world.cancels(), 5);
     world.verify().await;
+}
+
+#[tokio::test]
+async fn a_held_one_is_told_however_many_wait_before_it() {
+    let mut world = World::new();
+    for number in 0..2_600 {
+        world.add(&format!("w{number}"), "when: 2027-12-01");
+    }
+    world.accept().await;
+    world.approve_all().await;
+    world.add("z", "when: now");
+    world.accept().await;
+    world.tick().await;
+    let query = |most_looked_at| ListQuery {
+        states: vec![State::Held],
+        limit: 10,
+        most_looked_at,
+        ..ListQuery::default()
+    };
+    let standpoint = world.standpoint().await;
+    let told = standpoint.list(&*world.ledger, &query(None)).await.unwrap();
+    assert_eq!((told.items.len(), told.more), (1, false));
+    // A page leaves it at some rows, and says where to go on.
+    let bounded = query(Some(1_000));
+    let part = standpoint.list(&*world.ledger, &bounded).await.unwrap();
+    assert_eq!(part.items.len(), 0);
+    assert!(part.next.is_some_and(|row| row < 2_600), "{:?}", part.next);
+}
+
+#[tokio::test]
+async fn a_search_that_found_only_others_among_the_first_says_that_there_are_more() {
+    let mut world = World::new();
+    for number in 0..12 {
+        world.add(&format!("w{number}"), "when: 2027-12-01");
+    }
+    world.accept().await;
+    world.approve_all().await;
+    world.tick().await;
+    let query = ListQuery {
+        states: vec![State::Held],
+        limit: 10,
+        ..ListQuery::default()
+    };
+    let standpoint = world.standpoint().await;
+    let found = standpoint.search(&*world.ledger, &query, "w");
+    let found = found.await.unwrap();
+    assert_eq!((found.items.len(), found.more), (0, true));
 }

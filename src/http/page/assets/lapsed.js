@@ -3,9 +3,11 @@
 "use strict";
 (() => {
   const EVERY = 15000;
+  const OLD = 60000;
   const PARTS = ["content", "stamp", "foot"];
   const gone = document.getElementById("gone");
   let since = null;
+  let taken = Date.now();
 
   const busy = () => {
     const selection = document.getSelection();
@@ -28,13 +30,23 @@
     if (link) [...document.querySelectorAll("main a")].find((it) => it.getAttribute("href") === link)?.focus();
   };
 
+  // Whoever selects text or fills a field is not disturbed, and yet told how old it is.
+  const wait = () => {
+    if (since === null && Date.now() - taken > OLD) {
+      gone.textContent = "What stands here is of " + new Date(taken).toISOString().slice(11, 19)
+        + " UTC: it is not fetched anew while text is selected or a field is in use.";
+    }
+  };
+
   const look = async () => {
-    if (document.hidden || busy()) return;
+    if (document.hidden) return;
+    if (busy()) return wait();
     try {
       const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(EVERY) });
       // What the daemon says of its own trouble is a page as well.
       take(await answer.text());
       since = null;
+      taken = Date.now();
       gone.textContent = "";
     } catch {
       since = since || new Date();
