@@ -465,7 +465,7 @@ pub struct Seen {
 impl Seen {
     /// From when on another reading counts as being a while after this one.
     fn over(&self) -> Witness {
-        planted!(WaitingProves, &self.from, &self.by).clone()
+        planted!(WaitingProves, self.from.clone(), self.by.clone())
     }
 }
 

@@ -61,6 +61,10 @@ pub struct Ended {
 
 const NUMBER: u32 = 7;
 
+/// Passes until it must be over: a provider that asks for a pause of a year is waited for a day, in
+/// which a worker looks twice a minute.
+const MOST_PASSES: u32 = 4_000;
+
 impl Case {
     fn prepare(&self) -> World {
         let world = World::new(1);
@@ -123,7 +127,7 @@ impl Case {
         };
         let mut begun = 0;
         let mut lives = 0;
-        for _ in 0..400 {
+        for _ in 0..MOST_PASSES {
             if !world.is_running() {
                 if lives > 0 {
                     ended.syncs.push(world.disk().syncs() - begun);
