@@ -13,10 +13,11 @@ use chrono_tz::Tz;
 use globset::GlobMatcher;
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
-use url::Url;
+use url::{Host, Url};
 
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
 use crate::model::memory::Destination;
+use crate::model::notice::NoticeKind;
 use crate::model::provider::{ExpectField, ProviderKind};
 use crate::model::terms::hex;
 use crate::schedule::Schedule;
@@ -97,6 +98,70 @@ pub struct Config {
     pub approvals: Vec<Approval>,
     /// Patterns below the main file's folder.
     pub include: Vec<String>,
+    /// Who is told what.
+    pub notify: Notify,
+}
+
+/// Who is told without asking.
+#[derive(Clone, Debug, Default)]
+pub struct Notify {
+    /// By name.
+    pub webhooks: BTreeMap<String, Webhook>,
+    /// Asked for after each whole successful round of passes: who does not hear it any more knows
+    /// that something is wrong.
+    pub heartbeat: Option<Address>,
+    /// When a digest is told.
+    pub digest: Option<Schedule>,
+}
+
+/// Where notices go.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Its name.
+    pub name: String,
+    /// Where.
+    pub address: Address,
+    /// What the messages are signed with.
+    pub secret: SecretRef,
+    /// What it is told.
+    pub events: BTreeSet<NoticeKind>,
+}
+
+/// Whether a URL leads to this machine and nowhere else.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// Reads where a message may go: https, and http on loopback alone.
+///
+/// # Errors
+/// In words that do not repeat the text, which may be a secret.
+pub fn message_url(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).ok().filter(Url::has_host);
+    let url = url.ok_or("it is no URL; allowed: such as https://hooks.example.com/lapsed")?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "credentials in a URL are refused; use `url_from: {env: NAME}` with a service that takes a secret path",
+        );
+    }
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
+        return Err("it is not https; allowed: an https URL (http on loopback alone)");
+    }
+    Ok(url)
+}
+
+/// Where a message goes.
+#[derive(Clone, Debug)]
+pub enum Address {
+    /// As the file has it.
+    Url(Url),
+    /// A secret itself, as many a service hands it out.
+    Secret(SecretRef),
 }
 
 /// When passes run, and how a new revision is waited for.

@@ -27,9 +27,10 @@ pub mod desired;
 pub mod ledger;
 pub mod metrics;
 
-// Deciding, and asking the providers.
+// Deciding, asking the providers, and telling webhooks.
 pub mod plan;
 pub mod provider;
+pub mod webhook;
 
 // A revision into the ledger; one pass, start to finish.
 pub mod reconcile;

@@ -60,6 +60,10 @@ const PASS_OUTCOMES: [&str; 3] = ["ok", "closed", "failed"];
 const MET: &str = "met";
 const MISSED: &str = "missed";
 
+/// The words for what became of a message to a webhook.
+const TAKEN: &str = "taken";
+const REFUSED: &str = "failed";
+
 /// What is asked of a provider, and how that may end.
 const OPERATIONS: [&str; 5] = ["token", "account", "look", "list", "cancel"];
 const OUTCOMES: [&str; 7] = ["2xx", "3xx", "4xx", "5xx", "timeout", "connect", "broken"];
@@ -138,6 +142,8 @@ pub struct Snapshot {
     pub paused_until: BTreeMap<ProviderName, DateTime<Utc>>,
     /// Since when the oldest request waits for an approval.
     pub oldest_approval: Option<DateTime<Utc>>,
+    /// By webhook: when the oldest thing happened that it was not told yet.
+    pub oldest_notification: BTreeMap<String, DateTime<Utc>>,
     /// Bytes of the ledger, and bytes that are free on its disk.
     pub space: Option<(u64, u64)>,
 }
@@ -193,6 +199,9 @@ impl Metrics {
             it.log_messages.with_label_values(&[level]);
         }
         it.log_messages_dropped.with_label_values(NONE);
+        for outcome in [TAKEN, REFUSED] {
+            it.heartbeats.with_label_values(&[outcome]);
+        }
         it.config_items.with_label_values(NONE);
         it.ledger_errors.with_label_values(NONE);
         it.leader.with_label_values(NONE);
@@ -433,6 +442,41 @@ impl Metrics {
         dropped.inc_by(lost.saturating_sub(dropped.get()));
     }
 
+    /// The webhooks of the file: their tries are counted from 0, and those of no other one.
+    pub fn webhooks<'n>(&self, known: impl Iterator<Item = &'n String> + Clone) {
+        let _together = self.together();
+        let family = &self.families.notifications;
+        for gathered in family.collect() {
+            for metric in gathered.get_metric() {
+                let mut labels = metric.get_label().iter();
+                let name = labels
+                    .find(|it| it.name() == "webhook")
+                    .map(|it| it.value());
+                if let Some(gone) = name.filter(|name| !known.clone().any(|it| it == name)) {
+                    drop_labelled(family, "webhook", gone);
+                }
+            }
+        }
+        for name in known {
+            for outcome in [TAKEN, REFUSED] {
+                family.with_label_values(&[name.as_str(), outcome]);
+            }
+        }
+    }
+
+    /// A webhook took a notice, or did not.
+    pub fn notified(&self, webhook: &str, taken: bool) {
+        let outcome = if taken { TAKEN } else { REFUSED };
+        let labels = [webhook, outcome];
+        self.families.notifications.with_label_values(&labels).inc();
+    }
+
+    /// The heartbeat was taken, or was not.
+    pub fn heartbeat(&self, taken: bool) {
+        let outcome = if taken { TAKEN } else { REFUSED };
+        self.families.heartbeats.with_label_values(&[outcome]).inc();
+    }
+
     /// An attempt was answered; the word is [`Answer::outcome`].
     pub fn attempt(&self, provider: &ProviderName, outcome: &'static str) {
         self.families
@@ -539,6 +583,7 @@ impl Metrics {
             &it.clock_trusted,
             &it.provider_paused_until,
             &it.oldest_approval,
+            &it.oldest_notification,
             &it.ledger_size,
             &it.ledger_free,
         ] {
@@ -546,6 +591,10 @@ impl Metrics {
         }
         if let Some(at) = snapshot.oldest_approval {
             it.oldest_approval.with_label_values(NONE).set(seconds(at));
+        }
+        for (webhook, at) in &snapshot.oldest_notification {
+            let oldest = it.oldest_notification.with_label_values(&[webhook]);
+            oldest.set(seconds(*at));
         }
         if let Some((size, free)) = snapshot.space {
             it.ledger_size.with_label_values(NONE).set(count(size));
@@ -654,6 +703,14 @@ fn drop_series<B: MetricVecBuilder>(family: &MetricVec<B>, provider: &str)
 where
     MetricVec<B>: Collector,
 {
+    drop_labelled(family, "provider", provider);
+}
+
+/// Ends every series that has a label of this value.
+fn drop_labelled<B: MetricVecBuilder>(family: &MetricVec<B>, label: &str, value: &str)
+where
+    MetricVec<B>: Collector,
+{
     for gathered in family.collect() {
         for metric in gathered.get_metric() {
             let labels: HashMap<&str, &str> = metric
@@ -661,7 +718,7 @@ where
                 .iter()
                 .map(|label| (label.name(), label.value()))
                 .collect();
-            if labels.get("provider") == Some(&provider) {
+            if labels.get(label) == Some(&value) {
                 // An error says that somebody else removed it meanwhile.
                 drop(family.remove(&labels));
             }
@@ -715,6 +772,9 @@ struct Families {
     ledger_errors: IntCounterVec,
     leader: GaugeVec,
     blocked_writes: IntCounterVec,
+    notifications: IntCounterVec,
+    oldest_notification: GaugeVec,
+    heartbeats: IntCounterVec,
 }
 
 impl Families {
@@ -764,6 +824,9 @@ impl Families {
             ledger_errors: book.counter("ledger_errors_total", &[], Source::Process, "Operations of the ledger that failed."),
             leader: book.gauge("leader", &[], Source::Process, "Whether this process is the one that writes."),
             blocked_writes: book.counter("blocked_writes_total", &["provider"], Source::Process, "Writes that a preview tried to send and that were stopped; must stay 0."),
+            notifications: book.counter("notifications_total", &["webhook", "outcome"], Source::Process, "Tries to tell a webhook something, by outcome: taken, or failed and tried again."),
+            oldest_notification: book.gauge("oldest_notification_timestamp_seconds", &["webhook"], Source::Ledger, "When the oldest thing happened that a webhook was not told yet; absent where it was told everything."),
+            heartbeats: book.counter("heartbeats_total", &["outcome"], Source::Process, "Heartbeats after a whole round of good passes, by outcome: taken or failed."),
         }
     }
 }
@@ -881,6 +944,7 @@ mod tests {
             deadline_slack: of_each().map(|it| (it, 1.0)).collect(),
             limit_used: BTreeMap::from([("per_hour", 0.1), ("per_day", 0.1)]),
             oldest_approval: Some(at),
+            oldest_notification: BTreeMap::from([("on-call".to_owned(), at)]),
             space: Some((1, 1)),
             providers: providers.clone(),
             ..Snapshot::default()

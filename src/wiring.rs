@@ -9,29 +9,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::clock::Clock;
 use crate::config::{
-    Auth, Config, KajabiAuth, LotusAuth, Mode, ProviderConfig, RateLimit, SecretRef,
+    Address, Auth, Config, KajabiAuth, LotusAuth, Mode, ProviderConfig, RateLimit, SecretRef,
+    Webhook, message_url,
 };
+use crate::daemon::notifier::Deliver;
 use crate::daemon::worker::Connect;
 use crate::http::{App, Tokens};
 use crate::ledger::{Ledger, LedgerError, Tally};
 use crate::metrics::{Counted, Metrics};
 use crate::model::ids::ProviderName;
 use crate::model::memory::Destination;
+use crate::model::notice::Notice;
 use crate::planted::planted;
 use crate::provider::transport::Throttle;
 use crate::provider::{Credentials, Meter, Reader, Setup, Way};
 use crate::reconcile::inbox::{Asked, Inbox};
 use crate::reconcile::live::Live;
 use crate::reconcile::pass::{Party, Tools};
+use crate::webhook::Sender;
 
 /// No secret and no bundle of certificates is larger.
 const LARGEST_SECRET: u64 = 1 << 20;
@@ -215,6 +222,8 @@ pub struct House {
     pub live: Arc<Live>,
     /// Builds adapters.
     pub connect: Arc<dyn Connect>,
+    /// Carries messages to webhooks.
+    pub deliver: Arc<dyn Deliver>,
     /// What the HTTP port serves.
     pub app: Arc<App>,
 }
@@ -246,6 +255,11 @@ impl House {
             Arc::clone(&metrics),
             Arc::clone(&live),
         ));
+        let deliver = Arc::new(Messenger {
+            environment: environment.clone(),
+            clock: Arc::clone(&clock),
+            sender: OnceLock::new(),
+        });
         let connect = Arc::new(Adapters {
             environment,
             clock: Arc::clone(&clock),
@@ -266,6 +280,7 @@ impl House {
             asks,
             live,
             connect,
+            deliver,
             app,
         })
     }
@@ -386,6 +401,7 @@ impl Connect for Adapters {
             admin: find(&config.admin_token, "admin_token"),
             read: find(&config.read_token, "read_token"),
         });
+        self.metrics.webhooks(config.notify.webhooks.keys());
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for gone in known
             .iter()
@@ -421,6 +437,53 @@ impl Connect for Adapters {
         }
         add(setup.ca_pem.as_deref().unwrap_or_default());
         Some(hasher.finalize().into())
+    }
+}
+
+/// Finds addresses and secrets anew for each message, so that a rotated one is followed.
+struct Messenger {
+    environment: Environment,
+    clock: Arc<dyn Clock>,
+    /// Built at the first message: most files name no webhook.
+    sender: OnceLock<Result<Sender, String>>,
+}
+
+impl Messenger {
+    fn sender(&self) -> Result<&Sender, String> {
+        let sender = self.sender.get_or_init(Sender::new);
+        sender.as_ref().map_err(Clone::clone)
+    }
+
+    fn url(&self, address: &Address) -> Result<Url, String> {
+        match address {
+            Address::Url(url) => Ok(url.clone()),
+            Address::Secret(secret) => {
+                let found = self.environment.find(secret).map_err(|it| it.to_string())?;
+                message_url(found.expose_secret()).map_err(|why| format!("its `url_from`: {why}"))
+            }
+        }
+    }
+}
+
+impl Deliver for Messenger {
+    fn tell<'a>(
+        &'a self,
+        webhook: &'a Webhook,
+        ledger_id: &'a str,
+        notice: &'a Notice,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let url = self.url(&webhook.address)?;
+            let secret = self.environment.find(&webhook.secret);
+            let secret = secret.map_err(|missing| missing.to_string())?;
+            let now = self.clock.now();
+            let sender = self.sender()?;
+            sender.tell(url, &secret, ledger_id, notice, now).await
+        })
+    }
+
+    fn beat<'a>(&'a self, to: &'a Address, body: &'a Value) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { self.sender()?.beat(self.url(to)?, body).await })
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lapsed::clock::{Clock, SystemClock};
-use lapsed::config::{Config, ProviderConfig};
+use lapsed::config::{Address, Config, ProviderConfig, Webhook};
 use lapsed::daemon::Daemon;
+use lapsed::daemon::notifier::Deliver;
 use lapsed::daemon::worker::Connect;
 use lapsed::ledger::intent::Intent;
 use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
@@ -18,6 +19,7 @@ use lapsed::model::act::Answer;
 use lapsed::model::hold::HoldReason;
 use lapsed::model::ids::{ProviderName, SubscriptionId};
 use lapsed::model::memory::Destination;
+use lapsed::model::notice::Notice;
 use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
 use lapsed::provider::list::{Cursor, ListPage, Scope};
 use lapsed::provider::{Admission, Canceller, LookError, Reader};
@@ -26,6 +28,7 @@ use lapsed::reconcile::inbox::Inbox;
 use lapsed::reconcile::live::Live;
 use lapsed::reconcile::pass::{Party, Tools};
 use lapsed::source::{Options, Source};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 /// Breaks the first worker, and tells the second that there is no secret.
@@ -50,6 +53,24 @@ impl Connect for Breaks {
     }
 
     fn in_force(&self, _: &Config) {}
+}
+
+/// Tells nobody anything.
+struct Mute;
+
+impl Deliver for Mute {
+    fn tell<'a>(
+        &'a self,
+        _: &'a Webhook,
+        _: &'a str,
+        _: &'a Notice,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn beat<'a>(&'a self, _: &'a Address, _: &'a Value) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// A provider at which everything lives, and which counts the cancels.
@@ -165,6 +186,7 @@ async fn what_was_taken_out_while_no_daemon_ran_is_not_sent_by_the_next_one() {
         asks,
         live: Arc::clone(&live),
         connect: Arc::new(To(Arc::clone(&counts))),
+        deliver: Arc::new(Mute),
         source: Source::watch(
             file,
             Arc::new(lapsed::desired::includes),
@@ -223,6 +245,7 @@ async fn a_worker_that_breaks_is_replaced_and_its_provider_goes_on() {
         asks,
         live: Arc::new(Live::default()),
         connect: Arc::clone(&connect) as Arc<dyn Connect>,
+        deliver: Arc::new(Mute),
         source: Source::watch(file, Arc::new(lapsed::desired::includes), options, clock),
     };
     let running = tokio::spawn(daemon.run());

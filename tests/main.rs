@@ -19,6 +19,7 @@ mod hostile;
 mod http;
 mod ledger;
 mod model;
+mod notify;
 mod pass;
 mod plan;
 mod provider;

@@ -9,6 +9,7 @@ use clap::Args;
 use super::Exit;
 use super::context::{self, Context, includes};
 use crate::config::Config;
+use crate::daemon::notifier::Notifier;
 use crate::daemon::once::once;
 use crate::daemon::{self, Daemon};
 use crate::desired::Manifest;
@@ -100,6 +101,7 @@ pub(super) async fn run_daemon(house: House, source: Source) -> anyhow::Result<(
         asks,
         live,
         connect,
+        deliver,
         app: _,
     } = house;
     let daemon = Daemon {
@@ -107,6 +109,7 @@ pub(super) async fn run_daemon(house: House, source: Source) -> anyhow::Result<(
         asks,
         live,
         connect,
+        deliver,
         source,
     };
     daemon.run().await?;
@@ -189,6 +192,15 @@ async fn one_pass(context: &Context, house: &House) -> anyhow::Result<Exit> {
         context.complain(trouble);
     }
     let well = report.failed_or_unknown == 0 && report.troubles.is_empty();
+    if let Some(in_force) = house.live.in_force.load_full() {
+        let whole = well && report.problems.is_empty();
+        for name in in_force.config.providers.keys() {
+            house.live.passed(name, whole);
+        }
+        let (tools, live) = (house.tools.clone(), Arc::clone(&house.live));
+        let mut notifier = Notifier::new(tools, live, Arc::clone(&house.deliver));
+        notifier.round().await?;
+    }
     Ok(match (report.problems.is_empty(), well) {
         (false, _) => Exit::Invalid,
         (true, true) => Exit::Done,

@@ -22,9 +22,11 @@ use crate::reconcile::pass::Tools;
 use crate::source::{Latest, Source};
 
 use self::keeper::{Keeper, Verdict};
+use self::notifier::{Deliver, Notifier};
 use self::worker::{Bells, Connect, Setting, Worker};
 
 pub mod keeper;
+pub mod notifier;
 pub mod once;
 pub mod worker;
 
@@ -35,6 +37,7 @@ const INBOX_POLL: Duration = Duration::from_secs(1);
 /// provider can be called so.
 const FILES: &str = "(files)";
 const INBOX: &str = "(inbox)";
+const NOTIFIER: &str = "(notices)";
 
 /// How long what is in flight may take to end after a signal: a little less than the 25 s
 /// within which the process must be gone (design, section 7).
@@ -68,6 +71,8 @@ pub struct Daemon {
     pub live: Arc<Live>,
     /// Builds adapters.
     pub connect: Arc<dyn Connect>,
+    /// Carries messages to webhooks.
+    pub deliver: Arc<dyn Deliver>,
     /// The newest text of the files.
     pub source: Source,
 }
@@ -91,6 +96,7 @@ impl Daemon {
             mut asks,
             live,
             connect,
+            deliver,
             source,
         } = self;
         let mut keeper = Keeper::new(tools.clone(), Arc::clone(&live));
@@ -102,6 +108,11 @@ impl Daemon {
             connect,
             begun: false,
         };
+        let notify = || {
+            let notifier = Notifier::new(tools.clone(), Arc::clone(&live), Arc::clone(&deliver));
+            tokio::spawn(notifier.run())
+        };
+        let mut notifier = notify();
         let mut texts = source.subscribe();
         texts.mark_changed();
         let mut poll = tokio::time::interval(INBOX_POLL);
@@ -124,6 +135,10 @@ impl Daemon {
                 _ = poll.tick() => {
                     keeper.seen(texts.borrow().seen_at);
                     workers.replace_the_fallen();
+                    if notifier.is_finished() && !tools.stop.is_cancelled() {
+                        tracing::error!("what tells webhooks has ended by a fault of lapsed; another one goes on");
+                        notifier = notify();
+                    }
                     apply_inbox(&tools, &live).await;
                 }
                 Some(asked) = asks.recv() => match asked {

@@ -118,7 +118,10 @@ impl Worker {
                 continue;
             };
             let setting = Arc::clone(&self.settings.borrow_and_update());
-            match self.pass(&mut state, &setting, occasion).await {
+            let outcome = self.pass(&mut state, &setting, occasion).await;
+            self.passed(&setting, occasion, &state, outcome.as_ref().ok())
+                .await;
+            match outcome {
                 Ok(report) => {
                     self.live.ledger_works(setting.config.name.as_str());
                     self.rest(&mut state, &report);
@@ -212,6 +215,31 @@ impl Worker {
         state.owes_tick = cut_short && occasion == Occasion::Tick;
         state.next_wake_at = self.tools.ledger.next_wake(name.clone()).await?;
         Ok(report)
+    }
+
+    /// Notes whether the pass was whole and good: a tick in which everything could be asked, nothing
+    /// failed and nothing was cut short. What people or a schedule close is no failure.
+    async fn passed(
+        &self,
+        setting: &Setting,
+        occasion: Occasion,
+        state: &State,
+        report: Option<&PassReport>,
+    ) {
+        let name = &setting.config.name;
+        let memory = self.tools.ledger.provider(name.clone()).await;
+        let answers = memory.is_ok_and(|it| it.failures == 0 && it.read_failures == 0);
+        let spoken_to = state.connected.as_ref().is_some_and(|it| it.bound);
+        let open = report.is_some_and(|it| {
+            let closed = it.closed.as_ref();
+            closed.is_none_or(|gate| gate.reason.lets_look())
+        });
+        let good = answers && spoken_to && open;
+        match occasion {
+            Occasion::Tick if !state.owes_tick => self.live.passed(name, good),
+            _ if !good => self.live.passed(name, false),
+            _ => {}
+        }
     }
 
     /// Connects where that is due: at first, under a new setting, with other secrets, and

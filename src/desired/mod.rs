@@ -14,6 +14,7 @@ use crate::yaml::{self, Fault, Mark, Node};
 mod csv;
 mod items;
 pub mod lines;
+mod notices;
 mod policies;
 mod providers;
 mod raw;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use url::{Host, Url};
+use url::Url;
 
 use super::Teller;
 use super::raw;
@@ -13,7 +13,7 @@ use super::times;
 use super::words::{not_allowed, word};
 use crate::config::{
     Auth, KajabiAuth, LotusAuth, Mode, PaymentPlans, ProviderConfig, RateLimit, RenewalOff,
-    SecretRef,
+    SecretRef, is_loopback,
 };
 use crate::model::ids::ProviderName;
 use crate::model::provider::{ExpectField, ProviderKind};
@@ -422,15 +422,6 @@ fn quoted(text: &str) -> String {
 }
 
 /// Whether a URL leads to this machine and nowhere else.
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    }
-}
-
 fn concurrency(raw: &raw::Provider, at: &At<'_>, teller: &mut Teller<'_>) -> u32 {
     let given = number(raw.concurrency.as_deref(), "concurrency", at, teller);
     let Some(given) = given else {

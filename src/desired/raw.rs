@@ -89,6 +89,11 @@ pub(super) struct Root {
     /// More files with cancellations, as patterns of paths below this file's folder.
     #[schemars(extend("examples" = [["cancellations/*.yaml", "cancellations/*.csv"]]))]
     pub include: Option<Vec<String>>,
+    /// Who is told without asking: webhooks, and a heartbeat for whoever watches over this daemon.
+    #[schemars(extend("examples" = [{
+        "webhooks": {"on-call": {"url": "https://hooks.example.com/lapsed", "secret": {"env": "LAPSED_WEBHOOK_SECRET"}}}
+    }]))]
+    pub notify: Option<Notify>,
     /// The subscriptions that shall end. With none: `[]`.
     #[schemars(schema_with = "schema::cancellations", extend("examples" = [[
         {"id": "2145871", "provider": "academy", "when": "2026-12-31"}
@@ -130,6 +135,53 @@ pub(super) struct Reconcile {
     /// Warns when the files could not be read as a whole for this long. Default: 24h.
     #[schemars(schema_with = "schema::duration", extend("examples" = ["24h"]))]
     pub source_max_age: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Notify {
+    /// Where notices go, each as a CloudEvent in JSON, signed, and tried until it is taken. Each key
+    /// is a name of your own.
+    #[schemars(schema_with = "schema::webhooks", extend("examples" = [{
+        "on-call": {"url": "https://hooks.example.com/lapsed", "secret": {"env": "LAPSED_WEBHOOK_SECRET"}}
+    }]))]
+    pub webhooks: Option<BTreeMap<String, Webhook>>,
+    /// Asked for (POST) after each whole successful round of passes, with the head of the record: a
+    /// service that misses it tells you that this daemon is gone.
+    #[schemars(extend("examples" = [{"url_from": {"env": "LAPSED_HEARTBEAT_URL"}}]))]
+    pub heartbeat: Option<Heartbeat>,
+    /// When the digest is told, as cron in `reconcile.timezone`. Default: every day at eight.
+    #[schemars(schema_with = "schema::schedule", extend("examples" = ["0 8 * * *", "0 7 * * MON-FRI"]))]
+    pub digest: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["secret"]))]
+pub(super) struct Webhook {
+    /// Where to: https, or http on loopback.
+    #[schemars(extend("examples" = ["https://hooks.example.com/lapsed"]))]
+    pub url: Option<String>,
+    /// The same where the URL is a secret itself, instead of `url`.
+    #[schemars(schema_with = "schema::secret", extend("examples" = [{"file": "/run/secrets/lapsed_webhook_url"}]))]
+    pub url_from: Option<Secret>,
+    /// What messages are signed with (HMAC-SHA256, as Standard Webhooks has it).
+    #[schemars(schema_with = "schema::secret", extend("examples" = [{"env": "LAPSED_WEBHOOK_SECRET"}]))]
+    pub secret: Option<Secret>,
+    /// What it is told. Default: everything.
+    #[schemars(schema_with = "schema::notices", extend("examples" = [["failed", "missed", "held_past_deadline"]]))]
+    pub events: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Heartbeat {
+    /// Where to: https, or http on loopback.
+    #[schemars(extend("examples" = ["https://heartbeat.example.com/lapsed"]))]
+    pub url: Option<String>,
+    /// The same where the URL is a secret itself, instead of `url`.
+    #[schemars(schema_with = "schema::secret", extend("examples" = [{"env": "LAPSED_HEARTBEAT_URL"}]))]
+    pub url_from: Option<Secret>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -218,6 +218,28 @@ pub(super) fn mode(_: &mut SchemaGenerator) -> Schema {
     ])
 }
 
+pub(super) fn notices(_: &mut SchemaGenerator) -> Schema {
+    let kinds = words(&[
+        ("failed", "the provider refuses a cancellation for good"),
+        (
+            "missed",
+            "a window closed before the cancel, and one more period is billed",
+        ),
+        (
+            "held_past_deadline",
+            "something should have ended, and a person's decision is needed",
+        ),
+        (
+            "unknown_stuck",
+            "what became of a request is unknown for more than an hour",
+        ),
+        ("approval_waiting", "something waits for an approval"),
+        ("file_rejected", "the newest text of the files is not valid"),
+        ("digest", "how things stand, once a day"),
+    ]);
+    json_schema!({ "type": "array", "items": kinds, "minItems": 1, "uniqueItems": true })
+}
+
 pub(super) fn kind(_: &mut SchemaGenerator) -> Schema {
     words(&KINDS)
 }
@@ -417,6 +439,17 @@ pub(super) fn providers(generator: &mut SchemaGenerator) -> Schema {
         json!([{ "type": "kajabi", "token": { "env": "KAJABI_TOKEN" } }]),
     );
     json_schema!({ "type": "object", "additionalProperties": provider })
+}
+
+pub(super) fn webhooks(generator: &mut SchemaGenerator) -> Schema {
+    let mut webhook = raw::Webhook::json_schema(generator);
+    let description = "One webhook, under a name of your own: letters, digits, `-` and `_`.";
+    webhook.insert("description".to_owned(), description.into());
+    webhook.insert(
+        "examples".to_owned(),
+        json!([{ "url": "https://hooks.example.com/lapsed", "secret": { "env": "LAPSED_WEBHOOK_SECRET" } }]),
+    );
+    json_schema!({ "type": "object", "additionalProperties": webhook })
 }
 
 pub(super) fn expect(generator: &mut SchemaGenerator) -> Schema {

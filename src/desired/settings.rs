@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+use super::notices;
 use super::policies::{self, Policy};
 use super::providers;
 use super::raw;
@@ -156,6 +157,12 @@ pub(super) fn read(root: &Node, input: &Input<'_>, teller: &mut Teller<'_>) -> O
         teller,
     );
     let approvals = approvals(raw.approvals.unwrap_or_default(), &at, teller);
+    let notify = notices::read(
+        raw.notify.unwrap_or_default(),
+        &at.inside("notify"),
+        reconcile.timezone,
+        teller,
+    );
     let include = raw.include.unwrap_or_default();
     includes(&include, &at, input, teller);
     let mut secret = |secret: Option<raw::Secret>, key| {
@@ -211,6 +218,7 @@ pub(super) fn read(root: &Node, input: &Input<'_>, teller: &mut Teller<'_>) -> O
         freezes,
         approvals,
         include,
+        notify,
     };
     let bytes: u64 = input.files.iter().map(|file| file.bytes.len() as u64).sum();
     if bytes > config.max_bytes {

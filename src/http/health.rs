@@ -140,6 +140,7 @@ async fn snapshot(app: &App) -> Result<Snapshot, LedgerError> {
             })
             .collect(),
         oldest_approval: tally.oldest_approval,
+        oldest_notification: undelivered(app, &in_force.config).await?,
         space: tally.space.map(|it| (it.size, it.free)),
         paused: providers
             .iter()
@@ -148,6 +149,16 @@ async fn snapshot(app: &App) -> Result<Snapshot, LedgerError> {
             .collect(),
         providers,
     })
+}
+
+/// By webhook of the file: when the oldest thing happened that it was not told yet.
+async fn undelivered(
+    app: &App,
+    config: &Config,
+) -> Result<BTreeMap<String, DateTime<Utc>>, LedgerError> {
+    let all = app.ledger.undelivered().await?.into_iter();
+    let known = all.filter(|(name, _)| config.notify.webhooks.contains_key(name));
+    Ok(known.map(|(name, it)| (name, it.oldest)).collect())
 }
 
 /// By provider: the first tick at or after which its oldest due request was due, where that has

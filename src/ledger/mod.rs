@@ -22,6 +22,7 @@ use crate::model::approval::{Approved, Approving, Waiting};
 use crate::model::hold::HoldReason;
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
 use crate::model::memory::{Assumed, Cap, Pauses, ProviderMemory, Used, Verdict};
+use crate::model::notice::Notice;
 use crate::model::observed::Look;
 use crate::model::provider::ProviderKind;
 use crate::model::request::{Doubt, Request, Witness};
@@ -139,6 +140,31 @@ pub trait Ledger: Send + Sync {
     /// is only marked (the daemon makes the tick); a trust clears the doubt. Gives how many
     /// rows it moved.
     fn apply(&self, command: Posted, at: DateTime<Utc>) -> Reply<'_, u64>;
+
+    /// Puts notices, each with the webhook that it is for, into the outbox; one that was put there
+    /// before is there once. Notes in the same transaction up to which event of the record people
+    /// were told.
+    fn notify(
+        &self,
+        notices: Vec<(String, Notice)>,
+        told_up_to: Option<i64>,
+        at: DateTime<Utc>,
+    ) -> Reply<'_, ()>;
+    /// Up to which event of the record people were told, or nobody was to be told.
+    fn told_up_to(&self) -> Reply<'_, i64>;
+    /// What a webhook is to be told now, the longest due first.
+    fn due_notices(
+        &self,
+        webhook: String,
+        now: DateTime<Utc>,
+        limit: u32,
+    ) -> Reply<'_, Vec<Outgoing>>;
+    /// What became of a try to tell something.
+    fn delivered(&self, number: i64, delivery: Delivery) -> Reply<'_, ()>;
+    /// By webhook: what it was not told yet.
+    fn undelivered(&self) -> Reply<'_, BTreeMap<String, Undelivered>>;
+    /// Forgets what was told before this instant.
+    fn forget_delivered(&self, before: DateTime<Utc>) -> Reply<'_, ()>;
 
     // Reports. All of them only read.
 
@@ -426,6 +452,41 @@ pub struct Posted {
     pub command: Command,
 }
 
+/// A notice in the outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its number there.
+    pub number: i64,
+    /// How often it was tried.
+    pub tries: u32,
+    /// What is told.
+    pub notice: Notice,
+}
+
+/// What became of a try to tell something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It was taken.
+    Taken {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// It was not, or nobody knows: it is tried again.
+    Again {
+        /// When.
+        at: DateTime<Utc>,
+    },
+}
+
+/// What a webhook was not told yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    /// How many notices.
+    pub count: u64,
+    /// When the oldest of them happened.
+    pub oldest: DateTime<Utc>,
+}
+
 /// What a person asks the daemon to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
@@ -561,6 +622,8 @@ pub struct EventQuery {
     pub after: Option<i64>,
     /// Before this number.
     pub before: Option<i64>,
+    /// Of these kinds; empty: any.
+    pub kinds: Vec<&'static str>,
     /// At most so many.
     pub limit: u32,
 }

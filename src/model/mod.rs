@@ -9,6 +9,7 @@ pub mod approval;
 pub mod hold;
 pub mod ids;
 pub mod memory;
+pub mod notice;
 pub mod observed;
 pub mod provider;
 pub mod request;

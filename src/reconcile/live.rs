@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use crate::config::Config;
+use crate::model::ids::ProviderName;
 
 use super::excerpt::Excerpt;
 
@@ -59,6 +60,10 @@ pub struct Live {
     pub inbox: Notify,
     /// Rung to read the files again.
     pub reload: Notify,
+    /// Whether each provider's newest passes since the last heartbeat were whole and good.
+    passes: Mutex<BTreeMap<ProviderName, bool>>,
+    /// Rung when a pass was whole and good.
+    pub beat: Notify,
 }
 
 impl Live {
@@ -72,6 +77,25 @@ impl Live {
             missing.push(("ledger", why));
         }
         missing
+    }
+
+    /// Notes how a pass over a provider ended: whole and good, or not.
+    pub fn passed(&self, provider: &ProviderName, whole: bool) {
+        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        passes.insert(provider.clone(), whole);
+        if whole {
+            self.beat.notify_one();
+        }
+    }
+
+    /// Whether all of these had a pass that was whole and good since this was last so.
+    pub fn whole_round<'p>(&self, mut of: impl Iterator<Item = &'p ProviderName>) -> bool {
+        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        let whole = !passes.is_empty() && of.all(|name| passes.get(name) == Some(&true));
+        if whole {
+            passes.clear();
+        }
+        whole
     }
 
     /// Notes that the ledger failed somebody.

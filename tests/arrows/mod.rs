@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metrics", &["model"]),
     ("plan", &["model", "desired", "config", "schedule"]),
     ("provider", &["model", "ledger::intent", "config", "clock"]),
+    ("webhook", &["model"]),
     (
         "reconcile",
         &[
@@ -66,6 +67,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "source",
             "desired",
             "http",
+            "webhook",
         ],
     ),
     ("sandbox", &["clock"]),
@@ -82,7 +84,8 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
     ("prometheus", &["metrics"]),
     ("rusqlite", &["ledger"]),
-    ("reqwest", &["provider"]),
+    ("reqwest", &["provider", "webhook"]),
+    ("hmac", &["webhook"]),
     ("governor", &["provider"]),
     ("hyper", &["http", "sandbox"]),
     ("axum", &["http", "sandbox"]),

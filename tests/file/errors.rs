@@ -246,6 +246,60 @@ fn what_breaks_a_rule_of_the_settings_is_told_at_its_place() {
         ("listen: localhost\n", "7:9 address", &["127.0.0.1:9740"]),
         ("ledger: mysql://x\n", "7:9 ledger", &["sqlite:"]),
         ("ledger_id: xyz\n", "7:12 ledger_id", &["32 hex digits"]),
+        (
+            "notify: {webhooks: {a b: {url: \"https://h.example\", secret: {env: S}}}}\n",
+            "7:26 webhook_name",
+            &["\"a b\" is no name of a webhook"],
+        ),
+        (
+            "notify: {webhooks: {a: {url: \"http://h.example\", secret: {env: S}}}}\n",
+            "7:30 url",
+            &["`url`", "not https", "http on loopback alone"],
+        ),
+        (
+            "notify: {webhooks: {a: {url: \"https://u:p@h.example\", secret: {env: S}}}}\n",
+            "7:30 url",
+            &["credentials in a URL are refused", "url_from"],
+        ),
+        (
+            "notify: {webhooks: {a: {url: \"https://h.example\"}}}\n",
+            "7:24 missing",
+            &[
+                "webhook `a` needs a `secret`",
+                "{env: LAPSED_WEBHOOK_SECRET}",
+            ],
+        ),
+        (
+            "notify: {webhooks: {a: {secret: {env: S}}}}\n",
+            "7:24 missing",
+            &["needs a `url`", "url_from"],
+        ),
+        (
+            "notify: {webhooks: {a: {url: \"https://h.example\", url_from: {env: U}, secret: {env: S}}}}\n",
+            "7:61 conflict",
+            &["say the same"],
+        ),
+        (
+            "notify: {webhooks: {a: {url: \"https://h.example\", secret: {value: s}}}}\n",
+            "7:59 inline_secret",
+            &["a secret in the file itself is refused"],
+        ),
+        (
+            "notify: {webhooks: {a: {url: \"https://h.example\", secret: {env: S}, events: [faild]}}}\n",
+            "7:78 notice",
+            &["did you mean `failed`?", "`held_past_deadline`"],
+        ),
+        (
+            "notify: {webhooks: {a: {url: \"https://h.example\", secret: {env: S}, events: []}}}\n",
+            "7:77 empty_value",
+            &["nothing would be told"],
+        ),
+        (
+            "notify: {heartbeat: {}}\n",
+            "7:21 missing",
+            &["needs a `url`"],
+        ),
+        ("notify: {digest: daily}\n", "7:18 schedule", &["`digest`"]),
         ("max_items: many\n", "7:12 number", &["no whole number"]),
         ("max_bytes: 5MB\n", "7:12 size", &["512MiB"]),
         ("max_bytes: 5\n", "1:1 too_large", &["`max_bytes` allows 5"]),

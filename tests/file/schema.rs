@@ -198,6 +198,12 @@ fn samples() -> Vec<Value> {
             {"name": "days", "from": "2026-11-01", "until": "2026-12-31"},
             {"name": "times", "cron": "@daily", "for": "1h"},
         ],
+        "notify": {
+            "webhooks": {
+                "on-call": {"url": "https://hooks.example.com", "secret": {"env": "H"}},
+                "secret": {"url_from": {"env": "U"}, "secret": {"env": "H"}},
+            },
+        },
         "approvals": [{"plan": "0".repeat(32), "by": "d", "until": "2026-12-31"}],
         "cancellations": [
             {"id": "1", "provider": "academy", "when": "now"},
@@ -215,6 +221,7 @@ fn samples() -> Vec<Value> {
         "reconcile": {"timezone": "UTC"},
         "providers": {"academy": {"type": "kajabi", "token": {"env": "A"}}},
         "policies": [{"name": "usual", "set": {"reason": "Fraud"}}],
+        "notify": {"webhooks": {"on-call": {"url": "https://hooks.example.com", "secret": {"env": "H"}}}},
         "cancellations": [],
     });
     vec![full, sandbox, small]

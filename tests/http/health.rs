@@ -237,6 +237,16 @@ fn fill(port: &Port) {
     it.clock_skew(name, -2);
     it.mode(name, "enforce");
     it.ledger_operation("claim", took);
+    it.webhooks(["on-call".to_owned()].iter());
+    it.notified("on-call", true);
+    it.heartbeat(true);
+    let waits = lapsed::ledger::Undelivered {
+        count: 1,
+        oldest: now,
+    };
+    let mut undelivered = port.shelf.undelivered.lock().unwrap();
+    undelivered.insert("on-call".to_owned(), waits);
+    drop(undelivered);
     it.leader(true);
     it.refresh(&lapsed::metrics::Snapshot::default());
     port.clock.advance(Duration::from_secs(2));

@@ -7,14 +7,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use lapsed::clock::ManualClock;
 use lapsed::config::{
-    Auth, Config, KajabiAuth, Limits, LotusAuth, Mode, PaymentPlans, ProviderConfig,
-    ProviderLimits, RateLimit, Reconcile, RenewalOff, SecretRef,
+    Address, Auth, Config, KajabiAuth, Limits, LotusAuth, Mode, Notify, PaymentPlans,
+    ProviderConfig, ProviderLimits, RateLimit, Reconcile, RenewalOff, SecretRef, Webhook,
 };
 use lapsed::http::server::{Bounds, serve_within};
 use lapsed::http::{App, Surface, Tokens};
 use lapsed::ledger::Ledger;
 use lapsed::metrics::Metrics;
 use lapsed::model::ids::ProviderName;
+use lapsed::model::notice::NoticeKind;
 use lapsed::reconcile::live::{InForce, Live};
 use lapsed::schedule::Schedule;
 use tokio::net::TcpListener;
@@ -111,6 +112,18 @@ fn config() -> Config {
         freezes: Vec::new(),
         approvals: Vec::new(),
         include: Vec::new(),
+        notify: Notify {
+            webhooks: BTreeMap::from([(
+                "on-call".to_owned(),
+                Webhook {
+                    name: "on-call".to_owned(),
+                    address: Address::Secret(secret()),
+                    secret: secret(),
+                    events: NoticeKind::ALL.into(),
+                },
+            )]),
+            ..Notify::default()
+        },
     }
 }
 

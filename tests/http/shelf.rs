@@ -11,6 +11,7 @@ use lapsed::ledger::*;
 use lapsed::model::approval::{Approved, Waiting};
 use lapsed::model::ids::{Key, ProviderName, SubscriptionId};
 use lapsed::model::memory::{Pauses, ProviderMemory, Used, Verdict};
+use lapsed::model::notice::Notice;
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::request::Request;
 use lapsed::model::standing::State;
@@ -25,6 +26,7 @@ pub struct Shelf {
     pub memories: Mutex<BTreeMap<ProviderName, ProviderMemory>>,
     pub doubt: Mutex<Option<String>>,
     pub posted: Mutex<Vec<Posted>>,
+    pub undelivered: Mutex<BTreeMap<String, Undelivered>>,
     pub broken: AtomicBool,
 }
 
@@ -211,6 +213,24 @@ impl Ledger for Shelf {
         self.never()
     }
     fn apply(&self, _: Posted, _: DateTime<Utc>) -> Reply<'_, u64> {
+        self.never()
+    }
+    fn notify(&self, _: Vec<(String, Notice)>, _: Option<i64>, _: DateTime<Utc>) -> Reply<'_, ()> {
+        self.never()
+    }
+    fn told_up_to(&self) -> Reply<'_, i64> {
+        self.never()
+    }
+    fn due_notices(&self, _: String, _: DateTime<Utc>, _: u32) -> Reply<'_, Vec<Outgoing>> {
+        self.never()
+    }
+    fn delivered(&self, _: i64, _: Delivery) -> Reply<'_, ()> {
+        self.never()
+    }
+    fn undelivered(&self) -> Reply<'_, BTreeMap<String, Undelivered>> {
+        self.give(self.undelivered.lock().unwrap().clone())
+    }
+    fn forget_delivered(&self, _: DateTime<Utc>) -> Reply<'_, ()> {
         self.never()
     }
     fn find(&self, key: Key) -> Reply<'_, Option<Request>> {

@@ -535,7 +535,7 @@ async fn verify_what_the_first_version_left(world: &World, more: &str) {
     conn.execute("VACUUM INTO ?1", [into]).unwrap();
     let first = format!(
         "DROP INDEX requests_deadline; DROP INDEX events_missed; DROP TABLE waiting; DROP TABLE plans;
-         DROP TABLE settled_days;
+         DROP TABLE settled_days; DROP TABLE notices; DELETE FROM meta WHERE key = 'told_up_to';
          ALTER TABLE requests DROP COLUMN not_before; ALTER TABLE attempts DROP COLUMN plan;
          UPDATE requests SET lane = 0 WHERE lane = 1 AND due_at IS NULL; {more} PRAGMA user_version = 1;"
     );

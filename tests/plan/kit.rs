@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use globset::{Glob, GlobMatcher};
 use lapsed::config::{
-    Auth, Config, Freeze, FreezeSpan, KajabiAuth, Limits, LotusAuth, Match, Mode, PaymentPlans,
-    ProviderConfig, ProviderLimits, RateLimit, Reconcile, RenewalOff, SecretRef,
+    Auth, Config, Freeze, FreezeSpan, KajabiAuth, Limits, LotusAuth, Match, Mode, Notify,
+    PaymentPlans, ProviderConfig, ProviderLimits, RateLimit, Reconcile, RenewalOff, SecretRef,
 };
 use lapsed::model::ids::ProviderName;
 use lapsed::model::provider::ProviderKind;
@@ -95,6 +95,7 @@ pub fn config(kind: ProviderKind, ticks: &str) -> Config {
         freezes: Vec::new(),
         approvals: Vec::new(),
         include: Vec::new(),
+        notify: Notify::default(),
     }
 }
 

@@ -9,7 +9,7 @@ mod list;
 mod lotus;
 mod revere;
 mod secrets;
-mod server;
+pub mod server;
 mod transport;
 mod witness;
 

@@ -235,6 +235,12 @@ policies:
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
 
+    /// Takes back every fault.
+    pub fn heal(&self) {
+        let answer = try_ask(self.sandbox(), "DELETE", "/sandbox/faults", &[], "");
+        assert_eq!(answer.expect("an answer").status, 200);
+    }
+
     /// The state of one item, as the ledger has it.
     pub fn state(&self, key: &str) -> String {
         let ran = self.run(&["explain", key, "--format", "json"]);

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{SqliteLedger, accept, approve, memory, open, queue, report, rows, verify};
+use super::{SqliteLedger, accept, approve, memory, notices, open, queue, report, rows, verify};
 use crate::ledger::intent::Intent;
 use crate::ledger::{
-    Change, Claim, Close, DaySpan, Days, EventQuery, Head, Identity, Incoming, Intended, Ledger,
-    Member, NewRevision, NotIntended, Page, Posted, Recorded, Reply, Revision, RevisionHead, Tally,
-    Verification,
+    Change, Claim, Close, DaySpan, Days, Delivery, EventQuery, Head, Identity, Incoming, Intended,
+    Ledger, Member, NewRevision, NotIntended, Outgoing, Page, Posted, Recorded, Reply, Revision,
+    RevisionHead, Tally, Undelivered, Verification,
 };
 use crate::model::approval::{Approved, Waiting};
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
 use crate::model::memory::{Pauses, ProviderMemory, Used};
+use crate::model::notice::Notice;
 use crate::model::provider::ProviderKind;
 use crate::model::request::Request;
 use crate::model::terms::Place;
@@ -169,6 +170,40 @@ impl Ledger for SqliteLedger {
 
     fn apply(&self, command: Posted, at: DateTime<Utc>) -> Reply<'_, u64> {
         self.write(move |tx| tx.apply(&command, at))
+    }
+
+    fn notify(
+        &self,
+        notices: Vec<(String, Notice)>,
+        told_up_to: Option<i64>,
+        at: DateTime<Utc>,
+    ) -> Reply<'_, ()> {
+        self.write(move |tx| tx.notify(&notices, told_up_to, at))
+    }
+
+    fn told_up_to(&self) -> Reply<'_, i64> {
+        self.read(notices::told_up_to)
+    }
+
+    fn due_notices(
+        &self,
+        webhook: String,
+        now: DateTime<Utc>,
+        limit: u32,
+    ) -> Reply<'_, Vec<Outgoing>> {
+        self.read(move |conn| notices::due(conn, &webhook, now, limit))
+    }
+
+    fn delivered(&self, number: i64, delivery: Delivery) -> Reply<'_, ()> {
+        self.write(move |tx| tx.delivered(number, delivery))
+    }
+
+    fn undelivered(&self) -> Reply<'_, BTreeMap<String, Undelivered>> {
+        self.read(notices::undelivered)
+    }
+
+    fn forget_delivered(&self, before: DateTime<Utc>) -> Reply<'_, ()> {
+        self.write(move |tx| tx.forget_delivered(before))
     }
 
     fn find(&self, key: Key) -> Reply<'_, Option<Request>> {

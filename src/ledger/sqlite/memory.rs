@@ -240,7 +240,7 @@ impl Tx<'_> {
         )
     }
 
-    fn note(&self, key: &str, value: &str) -> Result<(), LedgerError> {
+    pub(super) fn note(&self, key: &str, value: &str) -> Result<(), LedgerError> {
         self.conn.execute(
             "INSERT INTO meta (key, value) VALUES (?1, ?2)
              ON CONFLICT (key) DO UPDATE SET value = excluded.value",

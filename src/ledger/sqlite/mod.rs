@@ -22,6 +22,7 @@ mod accept;
 mod approve;
 mod implement;
 mod memory;
+mod notices;
 mod open;
 mod queue;
 mod report;

@@ -14,10 +14,11 @@ use crate::ledger::{Head, LedgerError};
 use crate::planted::planted;
 
 /// The migrations, oldest first; `PRAGMA user_version` counts those that were applied.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("0001_begin.sql"),
     include_str!("0002_windows.sql"),
     include_str!("0003_days.sql"),
+    include_str!("0004_notices.sql"),
 ];
 
 /// How long one process waits while another one commits.

@@ -314,6 +314,11 @@ pub(super) fn events(conn: &Connection, query: &EventQuery) -> Result<Vec<Record
         conditions.push("e.id < ?");
         values.push(before.into());
     }
+    let kinds = format!("e.kind IN ({})", vec!["?"; query.kinds.len()].join(", "));
+    if !query.kinds.is_empty() {
+        conditions.push(&kinds);
+        values.extend(query.kinds.iter().map(|kind| (*kind).to_owned().into()));
+    }
     values.push(i64::from(query.limit).into());
     let order = if query.after.is_some() {
         "e.id"
