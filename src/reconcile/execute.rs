@@ -25,6 +25,7 @@ use crate::plan::window::{self, Window};
 use crate::planted::planted;
 use crate::provider::{Admission, LookError};
 
+use super::log;
 use super::pass::{Outlook, Pass};
 use super::period::InWindow;
 
@@ -225,11 +226,6 @@ impl Pass<'_> {
         let again = now + backoff::hold(change.idle_looks);
         change.wake_at = Some(Some(in_time.map_or(again, |at| at.min(again))));
         change.look = Some(look);
-        if !change.events.is_empty() {
-            let key = &request.key;
-            let (reason, detail) = holds.first_key_value().expect("a hold has a reason");
-            tracing::warn!(provider = %key.provider, subscription = %key.id, hold = %reason, "held: {key}: {reason}: {detail}");
-        }
         self.record(request, change).await.map(drop)
     }
 
@@ -385,13 +381,23 @@ impl Pass<'_> {
             .deadline_at
             .map(|deadline| (deadline - now.at).to_std().unwrap_or_default());
         let ahead = ahead(&self.party.config).min(left.unwrap_or(LONGEST_TO_SEND));
+        let send_before = now.at + ahead;
+        let journaled = {
+            let (action, look) = (action.clone(), look.clone());
+            move |attempt| Event::Intended {
+                attempt,
+                action,
+                send_before,
+                look,
+            }
+        };
         let intended = Intended {
             row,
             assumed,
             action,
             look,
             send_before: Witness {
-                at: now.at + ahead,
+                at: send_before,
                 boot_id: now.boot_id.clone(),
                 since_boot: now.since_boot + ahead,
             },
@@ -409,7 +415,11 @@ impl Pass<'_> {
             .metrics
             .ledger_operation("intend", watch.elapsed());
         match result {
-            Ok(journaled) => Ok(Some(journaled)),
+            Ok((intent, request)) => {
+                let attempt = intent.attempt();
+                log::event(&request, &journaled(attempt));
+                Ok(Some((intent, request)))
+            }
             Err(NotIntended::Limit { frees_at }) => {
                 let key = &request.key;
                 tracing::info!(provider = %key.provider, "the limit of writes is reached; the rest waits its turn");
@@ -600,8 +610,6 @@ impl Pass<'_> {
                 change.wake_at = Some(Some(look_at));
             }
             Watch::Undone { because } => {
-                let key = &request.key;
-                tracing::error!(provider = %key.provider, subscription = %key.id, "{key}: {because}");
                 change.events = vec![Event::EndingUndone { because }];
             }
             Watch::Hold {
@@ -613,8 +621,6 @@ impl Pass<'_> {
                 if request.hold_details.get(&reason) == Some(&detail) {
                     change.idle_looks = request.idle_looks + 1;
                 } else {
-                    let key = &request.key;
-                    tracing::warn!(provider = %key.provider, subscription = %key.id, hold = %reason, "held: {key}: {reason}: {detail}");
                     change.events.push(Event::Held { reason, detail });
                 }
                 let wait = next_in.unwrap_or_else(|| backoff::hold(change.idle_looks));

@@ -6,6 +6,7 @@ pub mod excerpt;
 mod execute;
 pub mod inbox;
 pub mod live;
+mod log;
 pub mod notice;
 pub mod pass;
 mod period;

@@ -30,6 +30,7 @@ use crate::provider::{Canceller, LookError, Reader};
 
 use super::inbox::Inbox;
 use super::live::InForce;
+use super::log;
 
 /// Requests that a pass takes from the ledger at a time.
 const BATCH: u32 = 128;
@@ -455,19 +456,22 @@ impl Pass<'_> {
         self.tools.ledger.remember(name.clone(), next).await
     }
 
-    /// Records a change, and counts and logs what it settles.
+    /// Records a change, and counts and logs what happened.
     pub(super) async fn record(
         &self,
         before: &Request,
         change: Change,
     ) -> Result<Request, LedgerError> {
         let watch = Stopwatch::start();
-        let missed = change
-            .events
-            .iter()
-            .any(|event| matches!(event, Event::WindowMissed { .. }));
+        let events = change.events.clone();
         let after = self.tools.ledger.record(change).await?;
-        if missed {
+        for event in &events {
+            log::event(&after, event);
+        }
+        if events
+            .iter()
+            .any(|event| matches!(event, Event::WindowMissed { .. }))
+        {
             self.tools.metrics.window_missed(&self.party.config.name);
         }
         for reason in after.standing.holds.difference(&before.standing.holds) {
@@ -495,15 +499,12 @@ impl Pass<'_> {
         if carried_out && request.deadline_at.is_some() {
             self.tools.metrics.deadline_met(&key.provider);
         }
-        let note = request.note.as_deref().unwrap_or_default();
         match state {
             State::Canceled | State::AlreadyCanceled => {
                 self.note(|report| report.done += 1);
-                tracing::info!(provider = %key.provider, subscription = %key.id, state = %state, "{state}: {key}: {note}");
             }
             _ => {
                 self.note(|report| report.failed += 1);
-                tracing::error!(provider = %key.provider, subscription = %key.id, state = %state, "{state}: {key}: {note}");
             }
         }
     }

@@ -45,8 +45,6 @@ impl Pass<'_> {
         if let Some((reason, detail)) = hold
             && request.hold_details.get(&reason) != Some(&detail)
         {
-            let key = &request.key;
-            tracing::warn!(provider = %key.provider, subscription = %key.id, hold = %reason, "held: {key}: {reason}: {detail}");
             events.push(Event::Held { reason, detail });
         }
         change.idle_looks = match look_at {
@@ -72,12 +70,10 @@ impl Pass<'_> {
         keeps: BTreeSet<HoldReason>,
     ) -> Change {
         let now = self.now();
-        let key = &request.key;
         // Where nothing was to be sent, nothing was missed; nor where the line is gone.
         let observes = self.party.config.mode == Mode::Observe;
         let was_to_act = !observes && !request.standing.holds.contains(&HoldReason::Removal);
         let event = if was_to_act {
-            tracing::error!(provider = %key.provider, subscription = %key.id, closed_at = %closed_at, "missed the window of {key}, which closed at {closed_at}");
             Event::WindowMissed { closed_at }
         } else {
             Event::WindowPassed { closed_at }
@@ -158,8 +154,6 @@ impl Pass<'_> {
     /// It will end by itself, by our doing.
     pub(super) fn ending(&self, request: &Request, at: DateTime<Utc>) -> Change {
         let now = self.now();
-        let key = &request.key;
-        tracing::info!(provider = %key.provider, subscription = %key.id, ends_at = %at, "renewal of {key} is off; it ends at {at}");
         let mut change = Change::to(request, now);
         change.events = vec![Event::EndingBegan { at }];
         change.timing = Some(Timing {

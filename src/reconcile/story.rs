@@ -18,7 +18,8 @@ pub fn sentence(recorded: &Recorded) -> String {
         .map_or_else(|| format!("{} (erased)", recorded.kind), of_event)
 }
 
-fn of_event(event: &Event) -> String {
+/// The same of an event that is whole.
+pub(super) fn of_event(event: &Event) -> String {
     match event {
         Event::Accepted { origin, holds, .. } => {
             format!("accepted from {origin}{}", held_as(holds))

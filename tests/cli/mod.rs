@@ -6,6 +6,7 @@ mod files;
 mod guards;
 mod letters;
 mod list;
+mod logs;
 mod run;
 mod tidy;
 mod told;
