@@ -550,7 +550,7 @@ pub struct Page {
 /// Counts for status, metrics and the page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// By provider and stored state; what is `scheduled` or `retrying` and due stands apart.
+    /// By provider and stored state.
     pub states: BTreeMap<(ProviderName, State), Count>,
     /// By provider and stored hold; an item counts once for each that it has.
     pub holds: BTreeMap<(ProviderName, HoldReason), u64>,
@@ -607,9 +607,9 @@ pub struct Days {
 pub struct Count {
     /// All.
     pub all: u64,
-    /// With `due_at` in the past.
+    /// With `due_at` in the past, of what is scheduled or retrying.
     pub due: u64,
-    /// With `due_at` in the past, and looked at.
+    /// Of these, looked at.
     pub looked: u64,
 }
 

@@ -20,6 +20,14 @@ const MAY_BE_EMPTY: [(&str, &str); 5] = [
     ("Deadlines met", "no deadline lies within the test"),
 ];
 
+/// A webhook and a heartbeat that nobody answers, and something to tell every second.
+const NOBODY_LISTENS: &str = concat!(
+    "notify:\n",
+    "  webhooks: {on-call: {url: \"http://127.0.0.1:9/\", secret: {file: hook}}}\n",
+    "  digest: \"* * * * * *\"\n",
+    "  heartbeat: {url: \"http://127.0.0.1:9/\"}\n",
+);
+
 fn read(path: &str) -> String {
     std::fs::read_to_string(project(path)).unwrap()
 }
@@ -146,7 +154,8 @@ fn it_asks_for_nothing_that_is_not_exported_and_leads_to_sections_that_are_there
 #[test]
 fn every_query_finds_something_in_a_real_prometheus_over_a_real_daemon() {
     let home = Home::new();
-    home.write(" []");
+    std::fs::write(home.path().join("hook"), "whsec_bm9ib2R5IGxpc3RlbnM=").unwrap();
+    home.write_text(&home.text(NOBODY_LISTENS, " []"));
     let daemon = home.daemon();
     let Some(prometheus) = Prometheus::start(&home.path(), daemon.address()) else {
         return;
@@ -154,11 +163,11 @@ fn every_query_finds_something_in_a_real_prometheus_over_a_real_daemon() {
     // Counters are seen from 0 on.
     let seen = |query: &str| prometheus.series(query).is_ok_and(|found| found > 0);
     until("it scrapes", || seen("lapsed_settled_total"));
-    home.write(concat!(
+    home.write_text(&home.text(NOBODY_LISTENS, concat!(
         "\n  - {id: \"2145871\", provider: academy}",
         "\n  - {id: \"2145875\", provider: academy}",
         "\n  - {id: \"2145872\", provider: academy, when: end_of_period, period_ends: 2099-12-31}",
-    ));
+    )));
     home.until_state("academy/2145871", "canceled");
     home.until_state("academy/2145875", "held");
     let dashboard = dashboard();

@@ -18,6 +18,7 @@ facts! {
     the_days_tell_what_was_settled_and_what_is_to_come,
     pages_give_every_request_once_in_the_order_of_their_rows,
     a_page_keeps_to_its_provider_states_and_time,
+    a_page_is_what_going_through_everything_would_have_found,
     by_due_the_earliest_comes_first_and_what_has_no_time_last,
     a_request_is_found_by_its_whole_key_alone,
     open_places_name_what_is_unfinished_or_may_be_retried,
@@ -103,9 +104,10 @@ async fn recount(bench: &Bench, now: DateTime<Utc>) -> Tally {
             .entry((name.clone(), request.state()))
             .or_default();
         let due = request.due_at.is_some_and(|due_at| due_at <= now);
+        let told = due && matches!(request.state(), State::Scheduled | State::Retrying);
         count.all += 1;
-        count.due += u64::from(due);
-        count.looked += u64::from(due && request.look.is_some());
+        count.due += u64::from(told);
+        count.looked += u64::from(told && request.look.is_some());
         let carried_out = matches!(request.state(), State::Canceled | State::AlreadyCanceled);
         if carried_out && request.deadline_at.is_some() {
             *tally.deadlines_met.entry(name.clone()).or_default() += 1;
@@ -199,7 +201,8 @@ async fn the_days_tell_what_was_settled_and_what_is_to_come(mut bench: Bench) {
 
 async fn a_tally_equals_a_recount_over_all_pages(mut bench: Bench) {
     busy(&bench).await;
-    for now in [at(-1), at(0), at(69), at(70), at(9_000)] {
+    // On the day itself, and when that has gone by.
+    for now in [-1, 0, 69, 70, 9_000, 86_400, 200_000].map(at) {
         assert_eq!(tallied(&bench, now).await, recount(&bench, now).await);
     }
     bench.kill();
@@ -262,6 +265,76 @@ async fn a_page_keeps_to_its_provider_states_and_time(bench: Bench) {
         ..of_q
     };
     assert_eq!(ids(late).await, ["x", "y"]);
+}
+
+/// Every page that can be asked for, and what is on it: that which fits, in order, up to its length.
+async fn a_page_is_what_going_through_everything_would_have_found(bench: Bench) {
+    busy(&bench).await;
+    let all = bench.all().await;
+    let states = [
+        vec![],
+        vec![State::Scheduled],
+        vec![State::Held],
+        vec![State::Held, State::Failed, State::Withdrawn],
+        State::ALL.to_vec(),
+    ];
+    let holds = [None, Some(HoldReason::NotFound), Some(HoldReason::Approval)];
+    let times = [None, Some(at(69)), Some(at(5_000))];
+    let mut found_at_all = 0;
+    for states in &states {
+        for held_by in holds {
+            for due_by in times {
+                for provider in [None, Some(provider("p")), Some(provider("q"))] {
+                    for (prefix, by_due) in [(None, false), (None, true), (Some("s"), false)] {
+                        for (after, limit) in [(0, 100), (4, 3)] {
+                            let page = Page {
+                                provider: provider.clone(),
+                                states: states.clone(),
+                                due_by,
+                                held_by,
+                                prefix: prefix.map(str::to_owned),
+                                after,
+                                limit,
+                                by_due,
+                            };
+                            let found = bench.page(page.clone()).await.unwrap();
+                            found_at_all += found.len();
+                            assert_eq!(found, sifted(&all, &page), "{page:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(found_at_all > 500, "{found_at_all}");
+}
+
+fn sifted(all: &[Request], page: &Page) -> Vec<Request> {
+    let fits = |it: &&Request| {
+        let key = &it.key;
+        let prefix = page.prefix.as_deref().unwrap_or_default();
+        let by_row = page.prefix.is_none() && !page.by_due;
+        page.provider
+            .as_ref()
+            .is_none_or(|name| *name == key.provider)
+            && (page.states.is_empty() || page.states.contains(&it.state()))
+            && page
+                .due_by
+                .is_none_or(|by| it.due_at.is_some_and(|at| at <= by))
+            && page
+                .held_by
+                .is_none_or(|reason| it.standing.holds.contains(&reason))
+            && key.id.as_str().starts_with(prefix)
+            && (!by_row || it.row > page.after)
+    };
+    let mut found: Vec<Request> = all.iter().filter(fits).cloned().collect();
+    if page.by_due {
+        found.sort_by_key(|it| (it.due_at.is_none(), it.due_at, it.row));
+    } else if page.prefix.is_some() {
+        found.sort_by(|one, other| one.key.cmp(&other.key));
+    }
+    found.truncate(page.limit as usize);
+    found
 }
 
 async fn by_due_the_earliest_comes_first_and_what_has_no_time_last(bench: Bench) {

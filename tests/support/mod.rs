@@ -340,6 +340,8 @@ impl Daemon {
     pub fn serving(&mut self) {
         const SAYS: &str = "listening on http://";
         until("the daemon listens", || {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended:\n{}", self.log());
             self.log
                 .lock()
                 .unwrap()

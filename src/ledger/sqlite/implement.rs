@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::{SqliteLedger, accept, approve, memory, notices, open, queue, report, rows, verify};
+use super::{
+    SqliteLedger, accept, approve, memory, notices, open, pages, queue, report, rows, verify,
+};
 use crate::ledger::intent::Intent;
 use crate::ledger::{
     Change, Claim, Close, DaySpan, Days, Delivery, EventQuery, Head, Identity, Incoming, Intended,
@@ -215,7 +217,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn page(&self, page: Page) -> Reply<'_, Vec<Request>> {
-        self.read(move |conn| report::page(conn, &page))
+        self.read(move |conn| pages::page(conn, &page))
     }
 
     fn open_places(&self) -> Reply<'_, Vec<(i64, Place)>> {

@@ -24,6 +24,7 @@ mod implement;
 mod memory;
 mod notices;
 mod open;
+mod pages;
 mod queue;
 mod report;
 mod rolling;

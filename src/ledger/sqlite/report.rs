@@ -1,5 +1,6 @@
 //! Reports: all of them only read.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -7,9 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter, typ
 
 use super::rows::{self, COLUMNS};
 use super::{DAY, millis};
-use crate::ledger::{
-    Count, DaySpan, Days, EventQuery, LedgerError, Page, Recorded, RevisionHead, Space, Tally,
-};
+use crate::ledger::{DaySpan, Days, EventQuery, LedgerError, Recorded, RevisionHead, Space, Tally};
 use crate::model::hold::HoldReason;
 use crate::model::ids::{ProviderName, SubscriptionId};
 use crate::model::memory::Used;
@@ -47,55 +46,6 @@ pub(super) fn revision_head(conn: &Connection) -> Result<Option<RevisionHead>, L
     Ok(head.optional()?)
 }
 
-pub(super) fn page(conn: &Connection, page: &Page) -> Result<Vec<Request>, LedgerError> {
-    let mut conditions = Vec::new();
-    let mut values: Vec<Value> = Vec::new();
-    if let Some(provider) = &page.provider {
-        conditions.push("provider = ?".to_owned());
-        values.push(provider.as_str().to_owned().into());
-    }
-    if !page.states.is_empty() {
-        let marks = vec!["?"; page.states.len()].join(", ");
-        conditions.push(format!("state IN ({marks})"));
-        values.extend(
-            page.states
-                .iter()
-                .map(|state| state.as_str().to_owned().into()),
-        );
-    }
-    if let Some(due_by) = page.due_by {
-        conditions.push("due_at <= ?".to_owned());
-        values.push(millis(due_by).into());
-    }
-    if let Some(reason) = page.held_by {
-        conditions.push("holds <> '' AND holds LIKE ?".to_owned());
-        values.push(format!("%,{reason},%").into());
-    }
-    if let Some(prefix) = &page.prefix {
-        conditions.push("subscription >= ? AND subscription < ?".to_owned());
-        values.push(prefix.clone().into());
-        values.push(format!("{prefix}{}", char::MAX).into());
-    } else if !page.by_due {
-        conditions.push("id > ?".to_owned());
-        values.push(page.after.into());
-    }
-    values.push(i64::from(page.limit).into());
-    let order = match (&page.prefix, page.by_due) {
-        (Some(_), _) => "provider, subscription, again",
-        (None, true) => "due_at IS NULL, due_at, id",
-        (None, false) => "id",
-    };
-    let conditions = if conditions.is_empty() {
-        "1".to_owned()
-    } else {
-        conditions.join(" AND ")
-    };
-    let sql = format!("SELECT {COLUMNS} FROM requests WHERE {conditions} ORDER BY {order} LIMIT ?");
-    let mut statement = conn.prepare_cached(&sql)?;
-    let found = statement.query_map(params_from_iter(values), rows::request)?;
-    Ok(found.collect::<rusqlite::Result<_>>()?)
-}
-
 pub(super) fn open_places(conn: &Connection) -> Result<Vec<(i64, Place)>, LedgerError> {
     let mut statement = conn.prepare_cached(
         "SELECT id, file, line, last_line FROM requests
@@ -115,49 +65,112 @@ pub(super) fn open_places(conn: &Connection) -> Result<Vec<(i64, Place)>, Ledger
 /// No retry is put off for longer (design, section 6, step 5).
 const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(5);
 
+/// Read off the counts that the database keeps and off what is first in an index: it costs the same
+/// however many requests there are, but for those of one provider and state that are due on this day.
 pub(super) fn tally(conn: &Connection, now: DateTime<Utc>) -> Result<Tally, LedgerError> {
     let mut tally = Tally::default();
-    let mut rows = conn.prepare_cached(
-        "SELECT provider, state, count(*), count(*) FILTER (WHERE due_at <= ?1),
-           count(*) FILTER (WHERE due_at <= ?1 AND look IS NOT NULL),
-           min(due_at) FILTER (WHERE state = 'scheduled'),
-           min(due_at) FILTER (WHERE state IN ('sending', 'unknown')
-             OR (state IN ('scheduled', 'retrying') AND wake_at <= ?2)),
-           count(*) FILTER (WHERE deadline_at IS NOT NULL
-             AND state IN ('canceled', 'already_canceled'))
-         FROM requests GROUP BY provider, state",
-    )?;
-    let mut rows = rows.query([millis(now), millis(now + LONGEST_RETRY)])?;
-    while let Some(row) = rows.next()? {
-        let name = rows::provider_name(row, 0)?;
-        let state: String = row.get(1)?;
-        let Some(state) = State::parse(&state) else {
-            continue;
-        };
-        if let Some(due) = row.get::<_, Option<i64>>(5)? {
-            tally.next_due.insert(name.clone(), rows::instant(due));
-        }
-        if let Some(due) = row.get::<_, Option<i64>>(6)?.map(rows::instant)
-            && due <= now
-        {
-            let oldest = tally.oldest_due.entry(name.clone()).or_insert(due);
-            *oldest = due.min(*oldest);
-        }
-        if let met @ 1.. = rows::count(row, 7)? {
-            *tally.deadlines_met.entry(name.clone()).or_default() += met;
-        }
-        let count = Count {
-            all: rows::count(row, 2)?,
-            due: rows::count(row, 3)?,
-            looked: rows::count(row, 4)?,
-        };
-        tally.states.insert((name, state), count);
-    }
-    drop(rows);
-    holds(conn, &mut tally)?;
+    counts(conn, now, &mut tally)?;
+    due(conn, now, &mut tally)?;
     attempts(conn, &mut tally)?;
     tally.space = space(conn);
     Ok(tally)
+}
+
+fn counts(conn: &Connection, now: DateTime<Utc>, tally: &mut Tally) -> Result<(), LedgerError> {
+    let mut rows = conn.prepare_cached(
+        "SELECT provider, state, holds, sum(requests),
+           coalesce(sum(requests) FILTER (WHERE due BETWEEN 0 AND ?1 - 1), 0),
+           coalesce(sum(requests) FILTER (WHERE due BETWEEN 0 AND ?1 - 1 AND looked), 0),
+           coalesce(sum(requests) FILTER (WHERE deadline >= 0), 0)
+         FROM counts GROUP BY provider, state, holds",
+    )?;
+    let mut rows = rows.query([millis(now).div_euclid(DAY)])?;
+    while let Some(row) = rows.next()? {
+        let name = rows::provider_name(row, 0)?;
+        let (state, holds): (String, String) = (row.get(1)?, row.get(2)?);
+        let Some(state) = State::parse(&state) else {
+            continue;
+        };
+        let all = rows::count(row, 3)?;
+        let count = tally.states.entry((name.clone(), state)).or_default();
+        count.all += all;
+        if tells_due(state) {
+            count.due += rows::count(row, 4)?;
+            count.looked += rows::count(row, 5)?;
+        }
+        let with_deadline = rows::count(row, 6)?;
+        if matches!(state, State::Canceled | State::AlreadyCanceled) && with_deadline > 0 {
+            *tally.deadlines_met.entry(name.clone()).or_default() += with_deadline;
+        }
+        if state.open() {
+            for reason in holds.split(',').filter_map(HoldReason::parse) {
+                *tally.holds.entry((name.clone(), reason)).or_default() += all;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of which it is told how many are due: the others are under way, held or finished.
+const fn tells_due(state: State) -> bool {
+    matches!(state, State::Scheduled | State::Retrying)
+}
+
+/// What of this day is due by now, and what is first.
+fn due(conn: &Connection, now: DateTime<Utc>, tally: &mut Tally) -> Result<(), LedgerError> {
+    let day = millis(now).div_euclid(DAY) * DAY;
+    let now = millis(now);
+    let mut of_today = conn.prepare_cached(
+        "SELECT count(*) FROM requests
+         WHERE provider = ?1 AND state = ?2 AND looked = ?3 AND due_at >= ?4 AND due_at <= ?5",
+    )?;
+    let mut first = conn.prepare_cached(
+        "SELECT due_at FROM requests
+         WHERE provider = ?1 AND state = ?2 AND looked = ?3 AND due_at IS NOT NULL
+         ORDER BY due_at LIMIT 1",
+    )?;
+    let mut in_its_way = conn.prepare_cached(
+        "SELECT due_at FROM requests
+         WHERE provider = ?1 AND state = ?2 AND looked = ?3 AND due_at <= ?4 AND wake_at <= ?5
+         ORDER BY due_at LIMIT 1",
+    )?;
+    let soon = now + LONGEST_RETRY.num_milliseconds();
+    for ((name, state), count) in &mut tally.states {
+        for looked in [false, true] {
+            let key = (name.as_str(), state.as_str(), looked);
+            if tells_due(*state) {
+                let params = params![key.0, key.1, key.2, day, now];
+                let due = of_today.query_row(params, |row| rows::count(row, 0))?;
+                count.due += due;
+                count.looked += if looked { due } else { 0 };
+            }
+            let oldest: Option<i64> = match state {
+                State::Sending | State::Unknown => first
+                    .query_row(key, |row| row.get(0))
+                    .optional()?
+                    .filter(|due| *due <= now),
+                State::Scheduled | State::Retrying => in_its_way
+                    .query_row(params![key.0, key.1, key.2, now, soon], |row| row.get(0))
+                    .optional()?,
+                _ => None,
+            };
+            earlier(&mut tally.oldest_due, name, oldest);
+            if *state == State::Scheduled {
+                let next = first.query_row(key, |row| row.get(0)).optional()?;
+                earlier(&mut tally.next_due, name, next);
+            }
+        }
+    }
+    let since: Option<i64> = conn
+        .prepare_cached(
+            "SELECT held_since FROM requests
+             WHERE lane IS NOT NULL AND instr(holds, ',approval,') AND held_since IS NOT NULL
+             ORDER BY held_since LIMIT 1",
+        )?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    tally.oldest_approval = since.map(rows::instant);
+    Ok(())
 }
 
 /// None where there is no file, or nobody says what is free.
@@ -173,32 +186,20 @@ fn space(conn: &Connection) -> Option<Space> {
     })
 }
 
-fn holds(conn: &Connection, tally: &mut Tally) -> Result<(), LedgerError> {
-    let mut rows = conn.prepare_cached(
-        "SELECT provider, holds, count(*), min(held_since) FROM requests
-         WHERE holds <> '' AND lane IS NOT NULL GROUP BY provider, holds",
-    )?;
-    let mut rows = rows.query([])?;
-    while let Some(row) = rows.next()? {
-        let name = rows::provider_name(row, 0)?;
-        let count = rows::count(row, 2)?;
-        let names: String = row.get(1)?;
-        let since: Option<i64> = row.get(3)?;
-        for reason in names.split(',').filter_map(HoldReason::parse) {
-            if reason == HoldReason::Approval {
-                let known = tally.oldest_approval.into_iter();
-                tally.oldest_approval = known.chain(since.map(rows::instant)).min();
-            }
-            *tally.holds.entry((name.clone(), reason)).or_default() += count;
-        }
+fn earlier(
+    known: &mut BTreeMap<ProviderName, DateTime<Utc>>,
+    name: &ProviderName,
+    found: Option<i64>,
+) {
+    if let Some(at) = found.map(rows::instant) {
+        let first = known.entry(name.clone()).or_insert(at);
+        *first = at.min(*first);
     }
-    Ok(())
 }
 
 fn attempts(conn: &Connection, tally: &mut Tally) -> Result<(), LedgerError> {
-    let mut rows = conn.prepare_cached(
-        "SELECT provider, outcome, count(*) FROM attempts WHERE outcome IS NOT NULL GROUP BY provider, outcome",
-    )?;
+    let mut rows =
+        conn.prepare_cached("SELECT provider, outcome, attempts FROM answers WHERE attempts > 0")?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         let key = (rows::provider_name(row, 0)?, row.get(1)?);
@@ -251,17 +252,18 @@ pub(super) fn days(conn: &Connection, span: DaySpan) -> Result<Days, LedgerError
     for (into, sql) in [
         (
             &mut days.due,
-            "SELECT due_at / ?1, count(*) FROM requests
-             WHERE state IN ('scheduled', 'retrying') AND due_at < ?2 GROUP BY 1",
+            "SELECT due, sum(requests) FROM counts
+             WHERE state IN ('scheduled', 'retrying') AND due BETWEEN 0 AND ?1 GROUP BY 1",
         ),
         (
             &mut days.deadlines,
-            "SELECT deadline_at / ?1, count(*) FROM requests
-             WHERE deadline_at IS NOT NULL AND lane IS NOT NULL AND deadline_at < ?2 GROUP BY 1",
+            "SELECT deadline, sum(requests) FROM counts
+             WHERE state NOT IN ('withdrawn', 'canceled', 'already_canceled', 'failed', 'missed')
+               AND deadline BETWEEN 0 AND ?1 GROUP BY 1",
         ),
     ] {
         let mut rows = conn.prepare_cached(sql)?;
-        let mut rows = rows.query([DAY, (number(span.until) + 1) * DAY])?;
+        let mut rows = rows.query([number(span.until)])?;
         while let Some(row) = rows.next()? {
             if let Some(day) = date(row.get(0)?) {
                 into.insert(day, rows::count(row, 1)?);

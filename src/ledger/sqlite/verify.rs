@@ -24,6 +24,7 @@ pub(super) fn verify(conn: &Connection) -> Result<Verification, LedgerError> {
     requests(conn, &mut verification)?;
     blocks(conn, &mut verification)?;
     days(conn, &mut verification)?;
+    counts(conn, &mut verification)?;
     Ok(verification)
 }
 
@@ -47,6 +48,29 @@ fn days(conn: &Connection, verification: &mut Verification) -> Result<(), Ledger
         fault(
             verification,
             format!("day {day} since 1970 counts {counted} settled, and the record has {recorded}"),
+        );
+    }
+    Ok(())
+}
+
+/// Whether the counts say of each kind of row as much as the rows.
+fn counts(conn: &Connection, verification: &mut Verification) -> Result<(), LedgerError> {
+    let mut differing = conn.prepare(
+        "SELECT what, sum(counted), sum(found) FROM (
+           SELECT provider || ' ' || state || holds || ' ' || looked || ' ' || due || ' ' || deadline AS what,
+             requests AS counted, 0 AS found FROM counts
+           UNION ALL SELECT provider || ' ' || state || holds || ' ' || looked || ' ' || due_day || ' ' || deadline_day,
+             0, 1 FROM requests
+           UNION ALL SELECT provider || ' answered ' || outcome, attempts, 0 FROM answers
+           UNION ALL SELECT provider || ' answered ' || outcome, 0, 1 FROM attempts WHERE outcome IS NOT NULL
+         ) GROUP BY what HAVING sum(counted) <> sum(found)",
+    )?;
+    let mut differing = differing.query([])?;
+    while let Some(row) = differing.next()? {
+        let (what, counted, found): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        fault(
+            verification,
+            format!("the counts have {counted} of `{what}`, and the rows {found}"),
         );
     }
     Ok(())
