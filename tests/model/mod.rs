@@ -5,6 +5,7 @@ mod approval;
 mod hold;
 mod ids;
 mod memory;
+mod notice;
 mod observed;
 mod provider;
 mod request;

@@ -165,7 +165,8 @@ cancellations:
     assert.match(await text(page, 'main'), new RegExp(LONG));
     assert.match(await text(page, 'main'), new RegExp(HEBREW));
     await page.getByRole('link', { name: /^lapsed\.yaml:\d+$/ }).click();
-    assert.match(await text(page, '.code'), /2145872/);
+    assert.match(await text(page, '.row:target'), /2145872/);
+    assert.match(await text(page, '.code'), /the holidays/, 'with the lines before it');
     await context.close();
     await holdsUp(house, '/cancellations/academy/2145872', 'item');
     await holdsUp(house, '/file', 'file');

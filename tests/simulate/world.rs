@@ -14,6 +14,7 @@ use lapsed::clock::Clock;
 use lapsed::daemon::keeper::{Keeper, Verdict};
 use lapsed::ledger::sqlite::{OpenAs, SqliteLedger};
 use lapsed::ledger::{Command, Ledger, LedgerError, Posted};
+use lapsed::model::act::Answer;
 use lapsed::model::ids::{Key, ProviderName, SubscriptionId};
 use lapsed::model::provider::ProviderKind;
 use lapsed::model::request::Request;
@@ -521,30 +522,45 @@ impl World {
             .tools
             .metrics
             .render(lapsed::metrics::Format::Text);
+        let now = self.clock.now();
+        let Some(tally) = self.asks(move |ledger| ledger.tally(now)) else {
+            return;
+        };
+        // By line of the metrics, what the ledger has.
+        let mut counters: BTreeMap<String, u64> = BTreeMap::new();
         for who in Who::ALL {
+            let name = who.as_str();
             for state in [State::Canceled, State::AlreadyCanceled, State::Failed] {
-                let count = self
-                    .requests()
-                    .iter()
-                    .filter(|it| it.key.provider == who.name() && it.state() == state)
-                    .count();
-                let line = format!(
-                    "lapsed_settled_total{{provider=\"{}\",state=\"{state}\"}} ",
-                    who.as_str()
+                let is = |it: &&Request| it.key.provider == who.name() && it.state() == state;
+                let line = format!("lapsed_settled_total{{provider=\"{name}\",state=\"{state}\"}}");
+                counters.insert(line, self.requests().iter().filter(is).count() as u64);
+            }
+            let of = |counts: &BTreeMap<_, u64>| counts.get(&who.name()).copied().unwrap_or(0);
+            for (result, count) in [
+                ("met", of(&tally.deadlines_met)),
+                ("missed", of(&tally.windows_missed)),
+            ] {
+                let line =
+                    format!("lapsed_deadlines_total{{provider=\"{name}\",result=\"{result}\"}}");
+                counters.insert(line, count);
+            }
+            for outcome in Answer::OUTCOMES {
+                let count = tally.attempts.get(&(who.name(), outcome.to_owned()));
+                let line =
+                    format!("lapsed_attempts_total{{outcome=\"{outcome}\",provider=\"{name}\"}}");
+                counters.insert(line, count.copied().unwrap_or(0));
+            }
+        }
+        for (counter, count) in counters {
+            let told = metrics
+                .lines()
+                .find_map(|it| it.strip_prefix(&counter))
+                .map_or(0.0, |value| value.trim().parse().unwrap());
+            if told != count as f64 {
+                self.fault(
+                    "S19",
+                    format!("{counter} is {told}, and the ledger has {count}"),
                 );
-                let told = metrics
-                    .lines()
-                    .find_map(|it| it.strip_prefix(&line))
-                    .map_or(0, |value| value.parse::<f64>().unwrap() as usize);
-                if told != count {
-                    self.fault(
-                        "S19",
-                        format!(
-                            "{told} are told as {state} at {}, {count} are",
-                            who.as_str()
-                        ),
-                    );
-                }
             }
         }
         let mut told = vec![("metrics".to_owned(), metrics)];

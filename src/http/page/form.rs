@@ -102,7 +102,14 @@ pub fn plain(value: &Value) -> String {
         ValueKind::Map => {
             let pairs = value.try_iter().into_iter().flatten().map(|key| {
                 let inner = value.get_item(&key).unwrap_or_default();
-                format!("{key}: {}", plain(&inner))
+                let name = key.to_string();
+                let length = name
+                    .strip_suffix("_seconds")
+                    .zip(u64::try_from(inner.clone()).ok());
+                match length {
+                    Some((name, seconds)) => format!("{name}: {}", distance_of(seconds)),
+                    None => format!("{name}: {}", plain(&inner)),
+                }
             });
             pairs.collect::<Vec<_>>().join(", ")
         }
@@ -124,6 +131,14 @@ mod tests {
         assert_eq!(after(300), "in 5 min");
         assert_eq!(after(-3 * 3600), "3 h ago");
         assert_eq!(after(3 * 86_400), "in 3 days");
+    }
+
+    #[test]
+    fn a_value_of_the_terms_stands_on_one_line_and_a_length_in_the_unit_of_a_person() {
+        let window = Value::from_pairs([("closes_seconds", 21_600), ("opens_seconds", 86_400)]);
+        assert_eq!(plain(&window), "closes: 6 h, opens: 24 h");
+        assert_eq!(plain(&Value::from("Customer request")), "Customer request");
+        assert_eq!(plain(&Value::from(())), "–");
     }
 
     #[test]
