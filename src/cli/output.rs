@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 
 use crate::config::Config;
-use crate::desired::Problem;
+use crate::desired::{Problem, quote};
 use crate::model::ids::{ProviderName, SubscriptionId};
 
 /// Problems that are shown with their line.
@@ -58,41 +58,14 @@ pub(super) fn problems(problems: &[Problem], texts: &BTreeMap<String, Vec<String
     text
 }
 
-/// A secret's own line is not shown: whoever reads the log need not see it once more.
-const UNSHOWN: [&str; 2] = ["inline_secret", "wrong_type"];
-
-/// What the names of keys that hold secrets have in them, also misspelt ones.
-const SECRETIVE: [&str; 6] = ["secret", "token", "key", "pass", "client", "credential"];
-
-/// A line of a file without what could be a secret: what follows a key that may hold one. A
-/// problem anywhere in the line shows it, and the problem need not be the secret's.
-///
-/// `suspect` is where a value begins that a problem says is a secret, or may be one.
-fn without_secrets(line: &str, suspect: Option<usize>) -> String {
-    let lower = line.to_ascii_lowercase();
-    let secretive = SECRETIVE.iter().filter_map(|word| lower.find(word)).min();
-    // A login in an address.
-    let login = lower.find(':').filter(|_| lower.contains('@'));
-    let cut = [
-        secretive.and_then(|at| Some(at + lower[at..].find(':')? + 1)),
-        login.map(|at| at + 1),
-        suspect,
-    ];
-    match cut.into_iter().flatten().min() {
-        Some(at) if !line[at..].trim().is_empty() => format!("{} …", &line[..at]),
-        _ => line.to_owned(),
-    }
-}
-
 fn with_line(
     problem: &Problem,
     problems: &[Problem],
     texts: &BTreeMap<String, Vec<String>>,
 ) -> String {
-    let beside: Vec<&Problem> = problems
+    let beside = problems
         .iter()
-        .filter(|it| it.line == problem.line && it.file == problem.file)
-        .collect();
+        .filter(|it| it.line == problem.line && it.file == problem.file);
     let mut text = format!("{}\n", problem.line());
     let line = texts
         .get(&problem.file)
@@ -102,9 +75,8 @@ fn with_line(
                 && line.chars().count() <= 160
                 && !line.chars().any(char::is_control)
         });
-    if let Some(line) = line.filter(|_| !UNSHOWN.contains(&problem.code)) {
-        let suspect = beside.iter().filter_map(|it| suspect(it, line)).min();
-        let line = without_secrets(line, suspect);
+    if let Some(line) = line.filter(|_| quote::may_be_shown(problem)) {
+        let line = quote::quoted(line, beside);
         let number = problem.line.to_string();
         let margin = " ".repeat(number.len());
         let before = " ".repeat((problem.column as usize).saturating_sub(1));
@@ -121,22 +93,6 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     } else {
         format!("{number} {noun}s")
     }
-}
-
-/// Where a value begins that must not be shown because of this problem: a secret's own, or that
-/// of a key that nobody knows, where a misspelt one may hold a secret.
-fn suspect(problem: &Problem, line: &str) -> Option<usize> {
-    let column = (problem.column as usize).saturating_sub(1);
-    let at = line.char_indices().nth(column).map(|(at, _)| at)?;
-    if UNSHOWN.contains(&problem.code) {
-        return Some(at);
-    }
-    let beside_secrets = ["`api_key`", "`admin_token`"]
-        .iter()
-        .any(|key| problem.message.contains(key));
-    (problem.code == "unknown_key" && beside_secrets)
-        .then(|| line[at..].find(':').map(|colon| at + colon + 1))
-        .flatten()
 }
 
 /// Columns that are never broken, so that what stands in them can be copied.

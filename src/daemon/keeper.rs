@@ -42,7 +42,7 @@ pub struct Keeper {
 /// A text that was read and judged by itself.
 enum Read {
     Valid(Box<Proposal>),
-    Invalid(Vec<Problem>),
+    Invalid(Refusal),
 }
 
 /// Why a text is not accepted.
@@ -175,8 +175,7 @@ impl Keeper {
                 self.accept(latest, *proposal).await?;
                 Ok(Verdict::Accepted)
             }
-            Ok(Read::Invalid(problems)) => {
-                let refusal = Refusal::of(&problems, text);
+            Ok(Read::Invalid(refusal)) => {
                 self.refuse(latest, refusal, Some(text)).await?;
                 Ok(Verdict::Unchanged)
             }
@@ -358,7 +357,7 @@ fn read(text: &Text, before: Option<&Manifest>) -> Read {
     });
     let manifest = match result {
         Ok(manifest) => manifest,
-        Err(problems) => return Read::Invalid(problems),
+        Err(problems) => return Read::Invalid(Refusal::of(&problems, text)),
     };
     let proposal = Proposal {
         digest: text.revision.clone(),
@@ -378,7 +377,7 @@ fn read(text: &Text, before: Option<&Manifest>) -> Read {
         None,
         accept::lost_its_end(before, &proposal)
     ) {
-        Some(problem) => Read::Invalid(vec![problem]),
+        Some(problem) => Read::Invalid(Refusal::of(&[problem], text)),
         None => Read::Valid(Box::new(proposal)),
     }
 }

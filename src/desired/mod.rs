@@ -17,6 +17,7 @@ pub mod lines;
 mod notices;
 mod policies;
 mod providers;
+pub mod quote;
 mod raw;
 mod schema;
 mod settings;

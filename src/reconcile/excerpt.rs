@@ -3,9 +3,12 @@
 //! A text may hold a secret: on loopback, or where none belongs. So only lines of sections that have no
 //! use for one are ever quoted, and what stands under a name that nobody knows is not.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
 use serde::Serialize;
 
-use crate::desired::Problem;
+use crate::desired::{Problem, quote};
 
 /// Problems that are quoted; the rest is told in words.
 const MOST: usize = 20;
@@ -54,45 +57,49 @@ pub struct Quoted {
     pub text: String,
 }
 
-/// The first problems, each with its lines.
+/// The first problems, each with its lines. Each file is gone through once.
 pub fn excerpts(problems: &[Problem], files: &[(&str, &[u8])]) -> Vec<Excerpt> {
-    problems
-        .iter()
-        .take(MOST)
-        .map(|problem| {
-            let file = files.iter().find(|(name, _)| *name == problem.file);
-            Excerpt {
-                file: problem.file.clone(),
-                line: problem.line,
-                column: problem.column,
-                message: problem.message.clone(),
-                lines: file.map_or_else(Vec::new, |(name, bytes)| quoted(name, bytes, problem)),
-            }
+    let told = &problems[..problems.len().min(MOST)];
+    let mut shown: BTreeMap<&str, BTreeMap<usize, Quoted>> = BTreeMap::new();
+    for (name, bytes) in files {
+        let of_file = told.iter().filter(|it| it.file == *name);
+        let wanted: BTreeSet<usize> = of_file.flat_map(around).collect();
+        if let (Some(last), Ok(text)) = (wanted.last(), std::str::from_utf8(bytes)) {
+            let lines = (1..).zip(quotable(name, text)).take(*last);
+            let lines = lines.filter(|(number, _)| wanted.contains(number));
+            let quoted = lines.filter_map(|(number, line)| {
+                let found = told.iter().filter(|it| it.file == *name);
+                let found = found.filter(|it| it.line as usize == number);
+                let text = quote::quoted(line?, found).chars().take(WIDEST).collect();
+                Some((number, Quoted { number, text }))
+            });
+            shown.insert(name, quoted.collect());
+        }
+    }
+    let lines_of = |problem: &Problem| {
+        let lines = shown.get(problem.file.as_str())?;
+        if !quote::may_be_shown(problem) {
+            return None;
+        }
+        // Without the line itself the others say nothing.
+        lines.get(&(problem.line as usize))?;
+        Some(around(problem).filter_map(|it| lines.get(&it).cloned()))
+    };
+    told.iter()
+        .map(|problem| Excerpt {
+            file: problem.file.clone(),
+            line: problem.line,
+            column: problem.column,
+            message: problem.message.clone(),
+            lines: lines_of(problem).into_iter().flatten().collect(),
         })
         .collect()
 }
 
-fn quoted(name: &str, bytes: &[u8], problem: &Problem) -> Vec<Quoted> {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return Vec::new();
-    };
+/// The numbers of its line and of those before and after it.
+fn around(problem: &Problem) -> RangeInclusive<usize> {
     let meant = problem.line as usize;
-    let lines: Vec<Quoted> = (1..)
-        .zip(quotable(name, text))
-        .take(meant + AROUND)
-        .skip(meant.saturating_sub(AROUND + 1))
-        .filter_map(|(number, line)| {
-            Some(Quoted {
-                number,
-                text: line?.chars().take(WIDEST).collect(),
-            })
-        })
-        .collect();
-    // Without the line itself the others say nothing.
-    match lines.iter().any(|line| line.number == meant) {
-        true => lines,
-        false => Vec::new(),
-    }
+    meant.saturating_sub(AROUND).max(1)..=meant + AROUND
 }
 
 /// The lines of a file, without those that might hold a secret.
@@ -123,6 +130,26 @@ fn begins(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_on_a_line_that_is_quoted_is_left_out() {
+        let problem = |line, code| Problem {
+            file: "a.yaml".to_owned(),
+            line,
+            column: 12,
+            code,
+            message: "no".to_owned(),
+        };
+        let text = "version: 1\ncancellations:\n- id: 1\n  api_key: hush\n- whem: soon\n";
+        let files: [(&str, &[u8]); 1] = [("a.yaml", text.as_bytes())];
+        let excerpts = excerpts(
+            &[problem(5, "unknown_key"), problem(4, "inline_secret")],
+            &files,
+        );
+        let lines: Vec<&str> = excerpts[0].lines.iter().map(|it| &*it.text).collect();
+        assert_eq!(lines, ["- id: 1", "  api_key: …", "- whem: soon"]);
+        assert!(excerpts[1].lines.is_empty(), "the secret's own line");
+    }
 
     fn of(text: &str, line: u32) -> Vec<usize> {
         let problem = Problem {

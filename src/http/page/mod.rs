@@ -81,11 +81,8 @@ pub async fn index(State(edge): Caller, RawQuery(query): RawQuery) -> Result<Res
 
 /// `GET /cancellations?provider=&state=&hold=&q=&after=`: what was asked for, a page at a time.
 pub async fn list(State(edge): Caller, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let app = &edge.app;
-    match read_list(app, query.as_deref()).await {
-        Ok(page) => render("list.html", &page).map(IntoResponse::into_response),
-        Err(problem) => lost(&view::lost(app, &problem), problem),
-    }
+    let page = read_list(&edge.app, query.as_deref()).await;
+    shown(&edge.app, "list.html", page)
 }
 
 async fn read_list(app: &App, query: Option<&str>) -> Result<view::List, Problem> {
@@ -117,10 +114,7 @@ pub async fn events(State(edge): Caller, RawQuery(query): RawQuery) -> Result<Re
         let params = Params::read(query.as_deref(), &["before"])?;
         view::events(app, params.number("before", 0, i64::MAX)?).await
     };
-    match page.await {
-        Ok(page) => render("events.html", &page).map(IntoResponse::into_response),
-        Err(problem) => lost(&view::lost(app, &problem), problem),
-    }
+    shown(app, "events.html", page.await)
 }
 
 /// `GET /file?name=&from=`: what is wrong with the newest text, and the text in force.
@@ -131,10 +125,7 @@ pub async fn file(State(edge): Caller, RawQuery(query): RawQuery) -> Result<Resp
         let from = params.number("from", 1, usize::MAX)?.unwrap_or(1);
         view::file(app, params.one("name")?, from).await
     };
-    match page.await {
-        Ok(page) => render("file.html", &page).map(IntoResponse::into_response),
-        Err(problem) => lost(&view::lost(app, &problem), problem),
-    }
+    shown(app, "file.html", page.await)
 }
 
 /// `GET /cancellations/{provider}/{id}`: everything that is known of one subscription.
@@ -145,12 +136,23 @@ pub async fn item(
 ) -> Result<Response, Problem> {
     Params::read(query.as_deref(), &[])?;
     let app = &edge.app;
-    let (standpoint, requests) = match api::find(app, &provider, &id).await {
-        Ok(found) => found,
-        Err(problem) => return lost(&view::lost(app, &problem), problem),
+    let page = async {
+        let (standpoint, requests) = api::find(app, &provider, &id).await?;
+        view::item(app, &standpoint, &requests).await
     };
-    let page = view::item(app, &standpoint, &requests).await?;
-    render("item.html", &page).map(IntoResponse::into_response)
+    shown(app, "item.html", page.await)
+}
+
+/// The page, or what stands in its way as a page of its own.
+fn shown<P: Serialize>(
+    app: &App,
+    template: &str,
+    page: Result<P, Problem>,
+) -> Result<Response, Problem> {
+    match page {
+        Ok(page) => render(template, &page).map(IntoResponse::into_response),
+        Err(problem) => lost(&view::lost(app, &problem), problem),
+    }
 }
 
 /// A problem on a page for people, with the problem's own status and headers.
