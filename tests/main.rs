@@ -20,6 +20,7 @@ mod http;
 mod ledger;
 mod model;
 mod notify;
+mod older;
 mod pass;
 mod plan;
 mod provider;

@@ -10,7 +10,8 @@ use rusqlite::Connection;
 
 use super::proxy::Proxy;
 use super::{NO_LIMITS, lines, many, until_each_is_cancelled_once};
-use crate::support::{Home, project, until};
+use crate::older::as_the_first_version_left_it;
+use crate::support::{Home, until};
 
 const ITEMS: u32 = 150;
 
@@ -19,50 +20,6 @@ const STARTS_WITHIN: Duration = Duration::from_secs(300);
 
 /// Kills while it starts.
 const KILLS: u32 = 20;
-
-/// Puts a ledger of the first schema in the place of this one, with all that it holds.
-fn as_the_first_version_left_it(ledger: &Path) {
-    let newer = ledger.with_extension("newer");
-    let source = Connection::open(ledger).unwrap();
-    source
-        .execute("VACUUM INTO ?1", [newer.to_str().unwrap()])
-        .unwrap();
-    drop(source);
-    for ending in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{ending}", ledger.display()));
-    }
-    let first = std::fs::read_to_string(project("src/ledger/sqlite/0001_begin.sql")).unwrap();
-    let conn = Connection::open(ledger).unwrap();
-    conn.pragma_update(None, "journal_mode", "WAL").unwrap();
-    conn.execute_batch(&first).unwrap();
-    conn.execute("ATTACH ?1 AS newer", [newer.to_str().unwrap()])
-        .unwrap();
-    for table in names(
-        &conn,
-        "SELECT name FROM main.sqlite_schema WHERE type = 'table'",
-    ) {
-        let columns = names(
-            &conn,
-            &format!("SELECT name FROM pragma_table_info('{table}', 'main')"),
-        )
-        .join(", ");
-        conn.execute_batch(&format!(
-            "INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newer.{table}"
-        ))
-        .unwrap();
-    }
-    conn.execute("DELETE FROM meta WHERE key = 'told_up_to'", [])
-        .unwrap();
-    conn.pragma_update(None, "user_version", 1).unwrap();
-    drop(conn);
-    std::fs::remove_file(newer).unwrap();
-}
-
-fn names(conn: &Connection, sql: &str) -> Vec<String> {
-    let mut names = conn.prepare(sql).unwrap();
-    let names = names.query_map([], |row| row.get(0)).unwrap();
-    names.collect::<rusqlite::Result<_>>().unwrap()
-}
 
 fn count(ledger: &Path, sql: &str) -> i64 {
     let conn = Connection::open(ledger).unwrap();
@@ -89,7 +46,7 @@ fn no_kill_during_a_migration_loses_anything_or_sends_anything_twice() {
     until("some are done", || home.writes().len() > 20);
     silent.store(true, Ordering::SeqCst);
     daemon.kill();
-    as_the_first_version_left_it(&home.ledger());
+    as_the_first_version_left_it(&home.ledger(), &home.ledger());
     let events = count(&home.ledger(), "SELECT count(*) FROM events");
     let requests = count(&home.ledger(), "SELECT count(*) FROM requests");
     let begun = [home.ledger(), mark(&home)].map(|path| (std::fs::read(&path).unwrap(), path));

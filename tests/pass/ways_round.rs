@@ -13,6 +13,8 @@ use lapsed::plan::decide::{Decision, Rules, decide};
 use lapsed::provider::LookError;
 use lapsed::reconcile::preview::Planned;
 
+use crate::older::as_the_first_version_left_it;
+
 use super::kit::{
     DAY, HOUR, LOTUS, MINUTE, NEXT, at, held, hourly, looks, missed, monthly, unticked,
 };
@@ -530,17 +532,9 @@ async fn one_that_goes_on_under_another_id_is_let_go_once_its_line_is_gone() {
 async fn verify_what_the_first_version_left(world: &World, more: &str) {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().canonicalize().unwrap().join("copy.db");
-    let conn = rusqlite::Connection::open(world.path()).unwrap();
-    let into = copy.display().to_string();
-    conn.execute("VACUUM INTO ?1", [into]).unwrap();
-    let first = format!(
-        "DROP INDEX requests_deadline; DROP INDEX events_missed; DROP TABLE waiting; DROP TABLE plans;
-         DROP TABLE settled_days; DROP TABLE notices; DELETE FROM meta WHERE key = 'told_up_to';
-         ALTER TABLE requests DROP COLUMN not_before; ALTER TABLE attempts DROP COLUMN plan;
-         UPDATE requests SET lane = 0 WHERE lane = 1 AND due_at IS NULL; {more} PRAGMA user_version = 1;"
-    );
+    as_the_first_version_left_it(&world.path(), &copy);
     let conn = rusqlite::Connection::open(&copy).unwrap();
-    conn.execute_batch(&first).unwrap();
+    conn.execute_batch(more).unwrap();
     drop(conn);
     let ledger = SqliteLedger::open(&copy, OpenAs::Daemon).unwrap();
     let verification = ledger.verify().await.unwrap();
