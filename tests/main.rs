@@ -14,6 +14,7 @@ mod clock;
 mod crash;
 mod daemon;
 mod dashboards;
+mod deploy;
 mod file;
 mod hostile;
 mod http;

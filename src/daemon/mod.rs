@@ -28,6 +28,7 @@ use self::worker::{Bells, Connect, Setting, Worker};
 pub mod keeper;
 pub mod notifier;
 pub mod once;
+mod supervisor;
 pub mod worker;
 
 /// How often the inbox is looked into when nobody rings: commands of other processes cannot.
@@ -101,6 +102,9 @@ impl Daemon {
         } = self;
         let mut keeper = Keeper::new(tools.clone(), Arc::clone(&live));
         keeper.begin().await?;
+        supervisor::ready();
+        let watched = supervisor::watch(Arc::clone(&tools.ledger), tools.stop.clone());
+        let watched = tokio::spawn(watched);
         let mut workers = Workers {
             hired: BTreeMap::new(),
             tools: tools.clone(),
@@ -152,7 +156,9 @@ impl Daemon {
                 take(&mut keeper, &mut workers, &latest).await;
             }
         }
+        supervisor::stopping();
         workers.dismiss().await;
+        watched.abort();
         if live.ledger_gone.load(Ordering::Relaxed) {
             return Err(LedgerError::Gone);
         }

@@ -8,6 +8,7 @@ mod letters;
 mod list;
 mod logs;
 mod run;
+mod supervised;
 mod tidy;
 mod told;
 mod watch;
