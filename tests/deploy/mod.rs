@@ -1,5 +1,7 @@
 //! What is shipped to run lapsed with is understood by what shall run it.
 
+mod kubernetes;
+
 use std::process::Command;
 
 use crate::support::project;
