@@ -1,6 +1,7 @@
 //! What is shipped to run lapsed with is understood by what shall run it.
 
 mod kubernetes;
+mod pull_request;
 
 use std::process::Command;
 
