@@ -1,6 +1,7 @@
 //! The binary as people use it: what is typed, what the screen shows, how it ends.
 
 mod adversary;
+mod backup;
 mod beside;
 mod files;
 mod guards;

@@ -20,6 +20,7 @@ use super::{LedgerError, Reply};
 
 mod accept;
 mod approve;
+mod backup;
 mod implement;
 mod memory;
 mod notices;
