@@ -37,6 +37,8 @@ pub type Includes = Arc<dyn Fn(&[u8]) -> Vec<String> + Send + Sync>;
 pub struct Text {
     /// 32 hex digits: the first 128 bits of SHA-256 over the names and bytes.
     pub revision: String,
+    /// The commit of the checkout that they lie in, where they are to the byte what it has.
+    pub commit: Option<String>,
     /// The main file, then what it includes in the order of names. No name comes twice.
     pub files: Vec<SourceFile>,
     /// Patterns that no file matches.

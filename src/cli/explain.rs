@@ -82,7 +82,11 @@ pub(super) async fn run(context: &Context, args: &ExplainArgs) -> anyhow::Result
         return Ok(Exit::Failed);
     }
     if args.format == Format::Json {
-        context.print_json(&json(&items, &wanted)?);
+        let commits = match &standing {
+            Ok((ledger, _)) => ledger.commits().await?,
+            Err(_) => BTreeMap::new(),
+        };
+        context.print_json(&json(&items, &commits, &wanted)?);
         return Ok(Exit::Done);
     }
     let ledger = standing
@@ -140,13 +144,17 @@ fn nearest(key: &Key, file: Option<&Manifest>) -> String {
         .unwrap_or_default()
 }
 
-fn json(items: &[(ItemReport, Vec<Recorded>)], wanted: &[&Wanted]) -> anyhow::Result<String> {
+fn json(
+    items: &[(ItemReport, Vec<Recorded>)],
+    commits: &BTreeMap<String, String>,
+    wanted: &[&Wanted],
+) -> anyhow::Result<String> {
     let items: Vec<_> = items
         .iter()
         .map(|(item, events)| {
             serde_json::json!({
                 "item": item,
-                "events": events.iter().map(EventReport::of).collect::<Vec<_>>(),
+                "events": events.iter().map(|it| EventReport::of(it, commits)).collect::<Vec<_>>(),
             })
         })
         .collect();

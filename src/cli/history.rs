@@ -62,9 +62,11 @@ pub(super) async fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result
         events.extend(ledger.events(query).await?);
     }
     events.sort_by_key(|event| event.number);
+    let commits = ledger.commits().await?;
     match args.format {
         Format::Json => {
-            let events: Vec<_> = events.iter().map(EventReport::of).collect();
+            let events = events.iter().map(|it| EventReport::of(it, &commits));
+            let events: Vec<_> = events.collect();
             context.print_json(&format!("{}\n", serde_json::to_string_pretty(&events)?));
         }
         Format::Human => context.print(&events.iter().fold(String::new(), |mut out, event| {
@@ -73,7 +75,7 @@ pub(super) async fn run(context: &Context, args: &HistoryArgs) -> anyhow::Result
                 "{}  {}  {}",
                 output::second(event.at),
                 event.key,
-                story::sentence(event)
+                story::sentence_with_commit(event, &commits)
             );
             out
         })),

@@ -212,6 +212,7 @@ fn holds(context: &Context, text: &Text, manifest: &Manifest, drafts: &[&Draft<'
             },
         });
     let after = Text {
+        commit: None,
         revision: text.revision.clone(),
         files: files.collect(),
         unmatched: text.unmatched.clone(),

@@ -212,7 +212,7 @@ impl Keeper {
         for warning in warnings.iter().take(LOGGED) {
             tracing::warn!("{warning}");
         }
-        tell(&digest, &verdict);
+        tell(&digest, commit.as_deref(), &verdict);
         let revision = Revision {
             number,
             digest,
@@ -361,7 +361,7 @@ fn read(text: &Text, before: Option<&Manifest>) -> Read {
     };
     let proposal = Proposal {
         digest: text.revision.clone(),
-        commit: None,
+        commit: text.commit.clone(),
         files: text
             .files
             .iter()
@@ -426,11 +426,12 @@ fn useless(config: &Config, outcomes: &[Approved]) -> Vec<String> {
     useless
 }
 
-fn tell(digest: &str, verdict: &crate::model::memory::Verdict) {
+fn tell(digest: &str, commit: Option<&str>, verdict: &crate::model::memory::Verdict) {
     let counts = &verdict.counts;
     let new: u64 = counts.new.values().sum();
     tracing::info!(
         revision = digest,
+        commit,
         new,
         changed = counts.changed,
         same = counts.same,

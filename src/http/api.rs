@@ -175,7 +175,10 @@ pub async fn events(
         .events(query)
         .await
         .map_err(|error| app.ledger_problem(&error))?;
-    let events: Vec<EventReport> = recorded.iter().map(EventReport::of).collect();
+    let commits = app.ledger.commits().await;
+    let commits = commits.map_err(|error| app.ledger_problem(&error))?;
+    let events = recorded.iter().map(|it| EventReport::of(it, &commits));
+    let events: Vec<EventReport> = events.collect();
     let next = events.iter().map(|it| it.number).fold(before, i64::max);
     Ok(Json(Events { events, next }))
 }

@@ -54,6 +54,8 @@ pub trait Ledger: Send + Sync {
     fn current(&self) -> Reply<'_, Option<Revision>>;
     /// The same without its text.
     fn revision_head(&self) -> Reply<'_, Option<RevisionHead>>;
+    /// The commits of revisions, by the digest of each that has one.
+    fn commits(&self) -> Reply<'_, BTreeMap<String, String>>;
     /// A revision whose acceptance was begun and not finished.
     fn accepting(&self) -> Reply<'_, Option<Revision>>;
     /// What is remembered of each key.

@@ -24,6 +24,8 @@ use crate::plan::forecast::{self, Work, forecast};
 use crate::plan::guard::{self, Gate, Situation};
 use crate::plan::window::Hours;
 
+use super::story;
+
 /// The earliest deadlines of one provider that are played through for its slack.
 const MOST_DEADLINES: u32 = 1_000;
 
@@ -867,14 +869,18 @@ pub struct EventReport {
     pub kind: String,
     /// All that is recorded of it; none where it was erased.
     pub event: Option<serde_json::Value>,
+    /// The commit of the revision that it names, where that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// Its place in the chain.
     pub hash: String,
 }
 
 impl EventReport {
-    /// An event of the record.
-    pub fn of(recorded: &Recorded) -> Self {
+    /// An event of the record, with what [`Ledger::commits`] knows.
+    pub fn of(recorded: &Recorded, commits: &BTreeMap<String, String>) -> Self {
         Self {
+            commit: story::commit(recorded, commits).cloned(),
             number: recorded.number,
             at: recorded.at,
             provider: recorded.key.provider.clone(),

@@ -1,6 +1,6 @@
 //! The events of the record, each as one sentence for a person.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -16,6 +16,32 @@ pub fn sentence(recorded: &Recorded) -> String {
         .event
         .as_ref()
         .map_or_else(|| format!("{} (erased)", recorded.kind), of_event)
+}
+
+/// The same with the commit of the revision that it names, as far as one is known.
+pub fn sentence_with_commit(recorded: &Recorded, commits: &BTreeMap<String, String>) -> String {
+    let commit = commit(recorded, commits).map(|it| format!(", commit {it}"));
+    sentence(recorded) + &commit.unwrap_or_default()
+}
+
+/// The commit of the revision that an event names, out of those of [`crate::ledger::Ledger::commits`].
+pub fn commit<'c>(
+    recorded: &Recorded,
+    commits: &'c BTreeMap<String, String>,
+) -> Option<&'c String> {
+    let revision = match recorded.event.as_ref()? {
+        Event::Accepted { revision, .. }
+        | Event::Replanned { revision, .. }
+        | Event::TooLate { revision }
+        | Event::Withdrawn { revision }
+        | Event::Revived { revision, .. }
+        | Event::Approved {
+            revision: Some(revision),
+            ..
+        } => revision,
+        _ => return None,
+    };
+    commits.get(revision)
 }
 
 /// The same of an event that is whole.

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use super::error::SourceError;
-use super::{Includes, Outside, SourceFile, Text, includes};
+use super::{Includes, Outside, SourceFile, Text, git, includes};
 
 /// As many links as Linux follows in one path.
 const MOST_LINKS: usize = 40;
@@ -131,8 +131,10 @@ impl Reader {
         if self.survey(&patterns, &mut BTreeSet::new())? != before {
             return Err(SourceError::Changing);
         }
+        let places = before.files.iter().map(|entry| entry.real.as_path());
         let text = Text {
             revision: revision(&files),
+            commit: git::commit_of(places.zip(files.iter().map(|file| &*file.bytes))),
             files,
             unmatched: before.unmatched.clone(),
             outside: before.outside.clone(),

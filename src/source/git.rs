@@ -1,7 +1,10 @@
-//! Whether git is changing a checkout, or waits for a person in the middle of a change.
+//! Whether git is changing a checkout, or waits for a person in the middle of a change; and which commit
+//! the files are as they stand there.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use gix::objs::Kind;
 
 /// What git keeps in its folder while it writes files, and while a merge, a rebase, a
 /// cherry-pick or a revert stands unfinished.
@@ -40,4 +43,25 @@ fn git_folder(folder: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(&git).ok()?;
     let place = text.strip_prefix("gitdir:")?.trim();
     Some(folder.join(place))
+}
+
+/// The id of the commit at which the checkout around these files stands. None where there is no
+/// checkout, and where one of them is not to the byte as the commit has it: then it is of no commit.
+pub(super) fn commit_of<'f>(
+    files: impl IntoIterator<Item = (&'f Path, &'f [u8])>,
+) -> Option<String> {
+    let mut files = files.into_iter().peekable();
+    let (main, _) = files.peek()?;
+    let repository = gix::discover(main.parent()?).ok()?;
+    let top = repository.workdir()?.canonicalize().ok()?;
+    let commit = repository.head_commit().ok()?;
+    let tree = commit.tree().ok()?;
+    for (place, bytes) in files {
+        let kept = tree.lookup_entry_by_path(place.strip_prefix(&top).ok()?);
+        let read = gix::objs::compute_hash(repository.object_hash(), Kind::Blob, bytes).ok()?;
+        if kept.ok()??.oid() != read {
+            return None;
+        }
+    }
+    Some(commit.id().to_string())
 }

@@ -81,6 +81,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("csv_core", &["desired"]),
     ("schemars", &["desired"]),
     ("notify", &["source"]),
+    ("gix", &["source"]),
     ("tracing_subscriber", &["telemetry"]),
     ("prometheus", &["metrics"]),
     ("rusqlite", &["ledger"]),

@@ -1,5 +1,6 @@
 //! What is shipped to run lapsed with is understood by what shall run it.
 
+mod gitops;
 mod kubernetes;
 mod pull_request;
 

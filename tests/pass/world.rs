@@ -712,6 +712,7 @@ impl World {
         let text = self.text();
         Latest {
             text: Some(Arc::new(Text {
+                commit: None,
                 revision: format!("{:032x}", text.len()),
                 files: vec![SourceFile {
                     name: "lapsed.yaml".to_owned(),

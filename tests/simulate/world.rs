@@ -723,6 +723,7 @@ impl<'w> Context<'w> {
         let digest = digest_of(&written.bytes);
         let latest = Latest {
             text: Some(Arc::new(Text {
+                commit: None,
                 revision: digest.clone(),
                 files: vec![SourceFile {
                     name: "lapsed.yaml".to_owned(),

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use lapsed::source::SourceError;
 
-use super::support::{QUICK, World, contents, write};
+use super::support::{QUICK, World, contents, link, read, write};
 
 const MAIN: &str = "include: items/*.yaml\n";
 
@@ -143,4 +143,64 @@ async fn nothing_is_read_in_the_middle_of_a_rebase_of_a_linked_worktree() {
     assert!(matches!(&problem, SourceError::Busy { sign } if sign.ends_with("rebase-merge")));
     assert!(git(&linked, &["rebase", "--abort"]));
     says(&mut world, "three").await;
+}
+
+/// What git itself says of the place.
+fn head(folder: &Path) -> String {
+    let output = Command::new("git")
+        .current_dir(folder)
+        .args(["rev-parse", "HEAD"])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn commit_read(folder: &Path) -> Option<String> {
+    read(&folder.join("lapsed.yaml")).unwrap().commit
+}
+
+#[test]
+fn files_are_of_the_commit_that_has_them_to_the_byte_and_else_of_none() {
+    let folder = repository();
+    let here = folder.path();
+    let first = head(here);
+    assert_eq!(commit_read(here), Some(first.clone()));
+    // Whatever else lies in the checkout says nothing of these.
+    write(here.join("README.md"), "changed");
+    assert_eq!(commit_read(here), Some(first.clone()));
+    write(here.join("items/a.yaml"), "changed and not committed");
+    assert_eq!(commit_read(here), None);
+    assert!(git(here, &["commit", "-q", "-a", "-m", "changed"]));
+    assert_eq!(commit_read(here), Some(head(here)));
+    assert_ne!(head(here), first);
+    write(here.join("items/b.yaml"), "never added");
+    assert_eq!(commit_read(here), None);
+}
+
+#[test]
+fn files_of_no_checkout_are_of_no_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path().join("lapsed.yaml"), "version: 1\n");
+    assert_eq!(commit_read(folder.path()), None);
+    assert!(git(folder.path(), &["init", "-q"]));
+    assert_eq!(commit_read(folder.path()), None, "nothing is committed");
+}
+
+/// As git-sync lays it out: a worktree for each commit, and a link to the newest.
+#[test]
+fn a_file_behind_the_link_of_git_sync_is_of_the_commit_of_its_worktree() {
+    let folder = repository();
+    let root = tempfile::tempdir().unwrap();
+    let worktree = root.path().join(".worktrees/two");
+    let place = worktree.to_str().unwrap();
+    assert!(git(
+        folder.path(),
+        &["worktree", "add", "-q", "--detach", place, "two"]
+    ));
+    link(&worktree, root.path().join("current"));
+    assert_eq!(
+        commit_read(&root.path().join("current")),
+        Some(head(&worktree))
+    );
+    assert_ne!(head(&worktree), head(folder.path()));
 }

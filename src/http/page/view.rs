@@ -194,7 +194,7 @@ struct Story {
 }
 
 impl Story {
-    fn of(recorded: &Recorded) -> Self {
+    fn of(recorded: &Recorded, commits: &BTreeMap<String, String>) -> Self {
         let settled = match &recorded.event {
             Some(Event::Settled { as_, note, .. }) => Some((as_.state(), note.clone())),
             _ => None,
@@ -207,7 +207,7 @@ impl Story {
             again: recorded.key.again,
             kind: recorded.kind.replace('_', " "),
             settled,
-            text: story::sentence(recorded),
+            text: story::sentence_with_commit(recorded, commits),
         }
     }
 }
@@ -298,7 +298,8 @@ async fn read_board(app: &App, standpoint: &Standpoint) -> Result<Board, LedgerE
             ..EventQuery::default()
         })
         .await?;
-    let stories = || events.iter().map(Story::of);
+    let none = BTreeMap::new();
+    let stories = || events.iter().map(|it| Story::of(it, &none));
     Ok(Board {
         columns: columns(&status),
         held: held(&status, stored, &ahead, approvals),
@@ -430,6 +431,7 @@ pub async fn item(
     requests: &[Request],
 ) -> Result<Item, Problem> {
     let mut ones = Vec::new();
+    let commits = commits(app).await?;
     for request in requests {
         let query = EventQuery {
             row: Some(request.row),
@@ -446,7 +448,7 @@ pub async fn item(
         ones.push(One {
             also: also(&item),
             item,
-            events: events.iter().map(Story::of).collect(),
+            events: events.iter().map(|it| Story::of(it, &commits)).collect(),
         });
     }
     let key = requests.first().map(|request| &request.key);
@@ -456,6 +458,11 @@ pub async fn item(
         id: key.map(|key| key.id.to_string()).unwrap_or_default(),
         requests: ones,
     })
+}
+
+async fn commits(app: &App) -> Result<BTreeMap<String, String>, Problem> {
+    let found = app.ledger.commits().await;
+    found.map_err(|error| app.ledger_problem(&error))
 }
 
 /// Cancellations by provider, state, reason and id.
@@ -562,12 +569,13 @@ pub async fn events(app: &App, before: Option<i64>) -> Result<Events, Problem> {
     };
     let found = app.ledger.events(query).await;
     let found = found.map_err(|error| app.ledger_problem(&error))?;
+    let commits = commits(app).await?;
     let whole = found.len() == OF_EVENTS as usize;
     Ok(Events {
         frame: Frame::of(app, "events"),
         older: found.last().map(|it| it.number).filter(|_| whole),
         later: before.is_some(),
-        events: found.iter().map(Story::of).collect(),
+        events: found.iter().map(|it| Story::of(it, &commits)).collect(),
     })
 }
 

@@ -47,6 +47,10 @@ impl Ledger for SqliteLedger {
         self.read(report::revision_head)
     }
 
+    fn commits(&self) -> Reply<'_, BTreeMap<String, String>> {
+        self.read(report::commits)
+    }
+
     fn accepting(&self) -> Reply<'_, Option<Revision>> {
         self.read(|conn| accept::revision(conn, "accepting"))
     }

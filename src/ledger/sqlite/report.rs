@@ -46,6 +46,14 @@ pub(super) fn revision_head(conn: &Connection) -> Result<Option<RevisionHead>, L
     Ok(head.optional()?)
 }
 
+pub(super) fn commits(conn: &Connection) -> Result<BTreeMap<String, String>, LedgerError> {
+    let mut found = conn.prepare_cached(
+        "SELECT digest, commit_id FROM revisions WHERE commit_id IS NOT NULL ORDER BY number",
+    )?;
+    let found = found.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
 pub(super) fn open_places(conn: &Connection) -> Result<Vec<(i64, Place)>, LedgerError> {
     let mut statement = conn.prepare_cached(
         "SELECT id, file, line, last_line FROM requests
