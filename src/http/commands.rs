@@ -95,6 +95,9 @@ pub async fn reload(
             "`reload` reads all files and takes no `provider`",
         ));
     }
+    // It is noted nowhere, and held to the same bounds all the same.
+    line("by", said.by, LONGEST_BY)?;
+    line("reason", said.reason, LONGEST_REASON)?;
     edge.app.live.reload.notify_one();
     Ok((
         StatusCode::ACCEPTED,

@@ -64,6 +64,7 @@ async fn a_command_that_cannot_be_meant_changes_nothing() {
         ("/-/pause?by=a%0Ab", "one line"),
         (&format!("/-/pause?reason={long}"), "500"),
         ("/-/reload?provider=donations", "no `provider`"),
+        (&format!("/-/reload?reason={long}"), "500"),
     ] {
         let detail = refused(port.command(path), 400).await;
         assert!(detail.contains(hint), "{path}: {detail}");

@@ -28,6 +28,7 @@ mod api;
 mod commands;
 mod health;
 mod limits;
+mod openapi;
 mod page;
 mod real;
 mod sample;
