@@ -3,6 +3,7 @@
 mod adversary;
 mod backup;
 mod beside;
+mod evidence;
 mod files;
 mod guards;
 mod letters;

@@ -20,7 +20,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// The commands of the workflow's steps, as they are typed behind the image.
 fn commands() -> Vec<Vec<String>> {
-    let workflow = fs::read_to_string(project("examples/github-actions/lapsed.yaml")).unwrap();
+    let workflow = fs::read_to_string(project("examples/github-actions/workflow.yaml")).unwrap();
     let joined = workflow.replace("\\\n", " ");
     let lines: Vec<&str> = joined.lines().collect();
     let mut commands = Vec::new();

@@ -21,6 +21,7 @@ use super::{LedgerError, Reply};
 mod accept;
 mod approve;
 mod backup;
+pub mod evidence;
 mod implement;
 mod memory;
 mod notices;
