@@ -34,7 +34,7 @@ before(async () => {
   }
   const address = (schema) => pathToFileURL(join(PROJECT, 'config', schema)).href;
   editor = await Editor.start({
-    [address('lapsed.schema.json')]: ['examples/*/*lapsed.yaml', 'examples/*/*commit.yaml'],
+    [address('lapsed.schema.json')]: ['examples/*/*lapsed.yaml', 'examples/*/*commit.yaml', 'examples/*/base/lapsed.yaml'],
     [address('lapsed.included.schema.json')]: ['examples/*/cancellations/*.yaml'],
   });
 });
@@ -47,9 +47,8 @@ after(async () => {
 /** Every YAML file of the project that lapsed reads: where an editor has it, and its text. */
 function files() {
   const examples = readdirSync(join(PROJECT, 'examples'), { recursive: true })
-    .filter((name) => name.endsWith('.yaml'))
-    // Of others, which they start beside lapsed.
-    .filter((name) => !['compose/compose.yaml', 'compose/prometheus.yaml'].includes(name))
+    // The rest is of those who run lapsed, or run beside it.
+    .filter((name) => /(lapsed|commit)\.yaml$|\/cancellations\/[^/]*\.yaml$/.test(name))
     .map((name) => `examples/${name}`);
   const kept = ['config/lapsed.yaml', 'config/cancellations/batch.yaml', ...examples];
   return [
