@@ -34,7 +34,7 @@ before(async () => {
   }
   const address = (schema) => pathToFileURL(join(PROJECT, 'config', schema)).href;
   editor = await Editor.start({
-    [address('lapsed.schema.json')]: ['examples/*/*lapsed.yaml', 'examples/*/*commit.yaml', 'examples/*/base/lapsed.yaml'],
+    [address('lapsed.schema.json')]: ['examples/*/*lapsed.yaml', 'examples/*/*commit.yaml', 'examples/*/base/*lapsed.yaml'],
     [address('lapsed.included.schema.json')]: ['examples/*/cancellations/*.yaml'],
   });
 });
