@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use history::{DAYS, History};
 
 /// Histories in one run of the tests.
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 100;
 
 fn asked_for(name: &str) -> Option<u64> {
     #[expect(
