@@ -316,9 +316,10 @@ async fn a_read_survives_a_connection_that_was_closed_while_it_idled() {
 async fn where_nobody_listens_nothing_was_sent() {
     for account in Account::EACH {
         let intent = account.intent().await;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let nobody = listener.local_addr().unwrap();
-        drop(listener);
+        // A port that is held and not listened on: one that is free is somebody else's at once.
+        let held = tokio::net::TcpSocket::new_v4().unwrap();
+        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let nobody = held.local_addr().unwrap();
         let mut server = Server::scripted([]).await;
         server.address = nobody;
         let bench = Bench::before(account, server);
