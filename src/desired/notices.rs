@@ -19,10 +19,10 @@ const MOST_WEBHOOKS: usize = 16;
 const DEFAULT_DIGEST: &str = "0 8 * * *";
 
 /// The kinds, as the file writes them.
-const KINDS: [(&str, NoticeKind); 7] = {
-    let mut kinds = [("", NoticeKind::Failed); 7];
+const KINDS: [(&str, NoticeKind); NoticeKind::ALL.len()] = {
+    let mut kinds = [("", NoticeKind::Failed); NoticeKind::ALL.len()];
     let mut place = 0;
-    while place < 7 {
+    while place < kinds.len() {
         kinds[place] = (NoticeKind::ALL[place].as_str(), NoticeKind::ALL[place]);
         place += 1;
     }

@@ -222,6 +222,10 @@ pub(super) fn notices(_: &mut SchemaGenerator) -> Schema {
     let kinds = words(&[
         ("failed", "the provider refuses a cancellation for good"),
         (
+            "billing_not_confirmed",
+            "found deactivated at Kajabi, which does not tell whether the payments have stopped",
+        ),
+        (
             "missed",
             "a window closed before the cancel, and one more period is billed",
         ),

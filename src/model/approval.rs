@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::hold::HoldReason;
@@ -120,6 +121,28 @@ pub struct Waiting {
     pub items: u64,
     /// Whether they are accepted and wait already.
     pub accepted: bool,
+    /// When they are due, as far as that is known.
+    #[serde(skip)]
+    pub due: Option<DueSpan>,
+}
+
+/// From the first moment at which one of many is due to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueSpan {
+    /// The first.
+    pub first: DateTime<Utc>,
+    /// The last.
+    pub last: DateTime<Utc>,
+}
+
+impl DueSpan {
+    /// Of these moments; none where there is none.
+    pub fn of(all: impl IntoIterator<Item = DateTime<Utc>>) -> Option<Self> {
+        all.into_iter().fold(None, |span: Option<Self>, at| {
+            let (first, last) = span.map_or((at, at), |it| (it.first.min(at), it.last.max(at)));
+            Some(Self { first, last })
+        })
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +179,17 @@ mod tests {
         ] {
             assert_ne!(one, other);
         }
+    }
+
+    #[test]
+    fn many_are_due_from_the_first_to_the_last_of_them() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        assert_eq!(DueSpan::of([]), None);
+        let (first, last) = (at(1), at(3));
+        assert_eq!(
+            DueSpan::of([at(2), last, first]),
+            Some(DueSpan { first, last })
+        );
     }
 
     #[test]

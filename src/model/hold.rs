@@ -157,13 +157,13 @@ impl HoldReason {
                 "put the credentials of the known account back, give the new account a name of its own, or say with `formerly` what the provider was called; where the credentials would go to a new place, `lapsed approve DIGEST` allows it"
             }
             Self::Credentials => {
-                "give credentials that the provider accepts and that may cancel; it is tried again by itself"
+                "give credentials that the provider accepts and that may cancel, in the variable or file that the provider's lines under `providers` name; it is tried again by itself"
             }
             Self::ProviderStopped => "it is tried again by itself; see `lapsed status` for when",
             Self::ClockSkew => {
                 "set this machine's clock; the provider's differs by more than 300 s"
             }
-            Self::Paused => "run `lapsed resume`",
+            Self::Paused => "run `lapsed resume PROVIDER`, or without a name for all",
             Self::Frozen => "wait for the freeze to end, or change `freezes` in the file",
             Self::ConfigStale => "mend the file; `lapsed check` names every problem in it",
             Self::Removal => {
@@ -172,11 +172,13 @@ impl HoldReason {
             Self::Expectation => {
                 "compare the id with the customer, plan or offer that `expect` names, and mend the line"
             }
-            Self::ExpectationMissing => "add what `require_expect` names to the item's `expect`",
+            Self::ExpectationMissing => {
+                "add what the provider's `require_expect` names to the item's `expect`"
+            }
             Self::NotFound => "compare the id with the provider's, and mend the line or remove it",
             Self::NotStarted => "wait until it has started; it is looked at again by itself",
             Self::PaymentPlan => {
-                "cancelling writes the rest of the debt off; set `payment_plans: cancel` at the provider to allow it"
+                "cancelling writes the rest of the debt off; to allow it, set `payment_plans: cancel` under the provider's name in `providers`, else take the line out"
             }
             Self::Successor => {
                 "add a line for the record that goes on (this one is settled once that has ended), or remove this one"
@@ -195,7 +197,9 @@ impl HoldReason {
                 "compare what waits with `lapsed plan`, then run `lapsed approve DIGEST` or list the digest under `approvals` in a later revision"
             }
             Self::Limit => "it takes its turn when the rolling hour or day allows it",
-            Self::ObserveMode => "set `mode: enforce` to let it happen",
+            Self::ObserveMode => {
+                "set `mode: enforce`, in the file or under the provider's name in `providers`, to let it happen"
+            }
         }
     }
 }

@@ -14,6 +14,8 @@ use super::ids::Key;
 pub enum NoticeKind {
     /// The provider refuses for good.
     Failed,
+    /// Found deactivated at Kajabi, which does not say whether the payments have stopped.
+    BillingNotConfirmed,
     /// A window before a period's end closed before the cancel: one more period is billed.
     Missed,
     /// It should have ended, and something that a person can cure holds it.
@@ -30,8 +32,9 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Failed,
+        Self::BillingNotConfirmed,
         Self::Missed,
         Self::HeldPastDeadline,
         Self::UnknownStuck,
@@ -44,6 +47,7 @@ impl NoticeKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Failed => "failed",
+            Self::BillingNotConfirmed => "billing_not_confirmed",
             Self::Missed => "missed",
             Self::HeldPastDeadline => "held_past_deadline",
             Self::UnknownStuck => "unknown_stuck",

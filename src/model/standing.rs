@@ -13,6 +13,10 @@ use super::act::{Action, Answer};
 use super::hold::HoldReason;
 use super::observed::{Look, Observed};
 
+/// In the note of what was found deactivated at Kajabi, which says nothing of the payments
+/// (design, section 5, step 6).
+pub const BILLING_NOT_CONFIRMED: &str = "billing not confirmed";
+
 /// The state that people see (design, section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -254,7 +258,7 @@ pub enum Event {
         as_: Settlement,
         /// The reading that shows it.
         look: Option<Look>,
-        /// In words; `billing not confirmed` among them where that is so.
+        /// In words; [`BILLING_NOT_CONFIRMED`] among them where that is so.
         note: String,
     },
     /// A person asked to plan afresh what had failed or was missed.

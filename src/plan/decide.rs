@@ -14,7 +14,7 @@ use crate::model::hold::HoldReason;
 use crate::model::observed::{Billing, Life, Observed, Subscription, Successor};
 use crate::model::provider::{ExpectField, ProviderKind};
 use crate::model::request::{Doubt, Request, Witness};
-use crate::model::standing::Settlement;
+use crate::model::standing::{BILLING_NOT_CONFIRMED, Settlement};
 use crate::model::terms::When;
 use crate::planted::planted;
 use crate::schedule::Schedule;
@@ -682,11 +682,15 @@ fn settle_ended(request: &Request) -> Resolution {
     let (as_, note) = match (&standing.action, &standing.answer) {
         (Some(Action::ConfirmCancel), Some(Answer::Accepted)) => (
             Settlement::Canceled,
-            "found deactivated; the confirming cancel was accepted; billing not confirmed".to_owned(),
+            format!(
+                "found deactivated; the confirming cancel was accepted; {BILLING_NOT_CONFIRMED}"
+            ),
         ),
         (Some(Action::ConfirmCancel), Some(Answer::Refused { .. })) => (
             Settlement::AlreadyCanceled,
-            "found deactivated; the confirming cancel was refused; billing not confirmed".to_owned(),
+            format!(
+                "found deactivated; the confirming cancel was refused; {BILLING_NOT_CONFIRMED}"
+            ),
         ),
         (Some(Action::ConfirmCancel), Some(answer)) if answer.surely_not_done() => {
             return Resolution::NotDone {
@@ -697,8 +701,9 @@ fn settle_ended(request: &Request) -> Resolution {
         }
         (Some(Action::ConfirmCancel), _) => (
             Settlement::AlreadyCanceled,
-            "found deactivated; what became of the confirming cancel is not known; billing not confirmed"
-                .to_owned(),
+            format!(
+                "found deactivated; what became of the confirming cancel is not known; {BILLING_NOT_CONFIRMED}"
+            ),
         ),
         _ if standing.ours() => (
             Settlement::Canceled,

@@ -497,9 +497,10 @@ pub fn waits(
         Compared::Kept { sooner: None, .. } | Compared::Finished { sooner: None } => return None,
     };
     let all: u64 = verdict.counts.sooner.values().sum();
-    verdict.approval.contains(name).then(|| {
-        format!("one of {all} in this revision that are new or act earlier or harsher ({why})")
-    })
+    verdict
+        .approval
+        .contains(name)
+        .then(|| format!("{why}: one of {all} in this revision that together need an approval"))
 }
 
 fn incoming(

@@ -232,6 +232,15 @@ impl Standpoint {
         }
     }
 
+    fn due_now(&self, name: &ProviderName, tally: &Tally) -> u64 {
+        let of_provider = tally.states.iter().filter(|((of, _), _)| of == name);
+        let waiting = of_provider
+            .filter(|((_, state), _)| matches!(state, State::Scheduled | State::Retrying));
+        waiting
+            .map(|(_, count)| count.due - self.held_by_gates(name, count))
+            .sum()
+    }
+
     /// Counts by provider and reason, gates included; each item counts once, under the reason
     /// that names its hold.
     pub fn hold_counts(&self, tally: &Tally) -> BTreeMap<(ProviderName, HoldReason), u64> {
@@ -358,6 +367,8 @@ impl Standpoint {
             schedule: provider.schedule.text().to_owned(),
             next_tick_at: provider.schedule.next_after(self.now),
             next_due_at: tally.next_due.get(name).copied(),
+            due_now: self.due_now(name, tally),
+            unknown_since: tally.oldest_unknown.get(name).copied(),
             gates: self
                 .gates(name)
                 .into_iter()
@@ -824,6 +835,10 @@ pub struct ProviderReport {
     pub next_tick_at: Option<DateTime<Utc>>,
     /// The earliest of what is scheduled.
     pub next_due_at: Option<DateTime<Utc>>,
+    /// What is due, and held by nothing: the next run takes it, as far as the limits let it.
+    pub due_now: u64,
+    /// When the oldest request was sent of which the outcome is not known.
+    pub unknown_since: Option<DateTime<Utc>>,
     /// What is closed, observe mode aside.
     pub gates: Vec<GateReport>,
     /// Counts by the state that people see.

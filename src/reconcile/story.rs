@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::ledger::Recorded;
 use crate::model::act::{Action, Answer};
@@ -66,7 +66,7 @@ pub(super) fn of_event(event: &Event) -> String {
             send_before,
             ..
         } => format!(
-            "attempt {attempt}: {} journaled, to be sent before {}",
+            "attempt {attempt}: {} written down, to be sent before {}",
             act(action),
             instant(*send_before)
         ),
@@ -158,5 +158,5 @@ fn said(answer: &Answer) -> String {
 }
 
 fn instant(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+    at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

@@ -39,7 +39,7 @@ fn each_thing_that_happens_to_an_item_is_one_line_with_its_provider_revision_and
     assert_eq!(told_of_it.len(), 3, "{told_of_it:?}");
     assert!(told_of_it.iter().all(|(level, _)| *level == "INFO"));
     assert!(told_of_it[0].1.starts_with(&format!(
-        "{key}: attempt 1: cancel journaled, to be sent before "
+        "{key}: attempt 1: cancel written down, to be sent before "
     )));
     assert_eq!(
         told_of_it[1].1,

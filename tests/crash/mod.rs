@@ -79,10 +79,14 @@ fn kill_and_settle(kills: u32, seed: u64) {
         "some kills hit nothing: too few items"
     );
     slow_down(&home, 0);
-    let _daemon = home.daemon();
+    let daemon = home.daemon();
+    let mut last = LastSeen {
+        status: String::new(),
+        log: &|| daemon.log(),
+    };
     until("everything is settled", || {
-        let status = home.run(&["status", "--format", "json"]);
-        settled(&status.out) == u64::from(each) * 3
+        last.status = home.run(&["status", "--format", "json"]).out;
+        settled(&last.status) == u64::from(each) * 3
     });
     let truth = home.truth();
     assert_eq!(truth["totals"]["live"], 0, "forgotten, seed {seed}");
@@ -97,6 +101,22 @@ fn kill_and_settle(kills: u32, seed: u64) {
     );
     home.run(&["ledger", "verify"]).ended(0);
     eprintln!("{kills} kills, and {} cancels once each", each * 3);
+}
+
+/// What there was to see when something was waited for in vain.
+struct LastSeen<'d> {
+    status: String,
+    log: &'d dyn Fn() -> String,
+}
+
+impl Drop for LastSeen<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = (self.log)();
+            let newest = log.lines().rev().take(40).collect::<Vec<_>>();
+            eprintln!("{}\n{}", self.status, newest.join("\n"));
+        }
+    }
 }
 
 /// Starts the daemon and kills it: while it starts, or once it has sent so many requests.

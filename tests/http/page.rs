@@ -94,11 +94,11 @@ async fn what_a_person_must_act_on_comes_first() {
     trouble(&port.shelf);
     let html = page(&port, "/").await;
     inert(&html);
-    assert!(html.contains("Attention: donations is stopped"));
-    assert!(html.contains("tried again at 08:04:00 UTC"));
+    assert!(html.contains("Attention: donations is stopped, and "));
+    assert!(html.contains("next try at 08:04:00 UTC"));
     assert!(html.contains("1 cancellation failed"));
     assert!(html.contains("metered is paused"));
-    assert!(html.contains("the outcome of 1 cancellation is not known yet"));
+    assert!(html.contains("it is only read until it is known, mostly within minutes"));
     assert!(html.contains("it would be cancelled now"));
     assert!(html.contains("and 2 more"), "five of seven are named");
 }

@@ -75,7 +75,7 @@ fn a_cure_names_the_command_or_the_key_that_frees() {
         (HoldReason::LedgerDoubt, "`lapsed ledger trust`"),
         (HoldReason::AccountChanged, "`formerly`"),
         (HoldReason::ProviderStopped, "`lapsed status`"),
-        (HoldReason::Paused, "`lapsed resume`"),
+        (HoldReason::Paused, "`lapsed resume PROVIDER`"),
         (HoldReason::Frozen, "`freezes`"),
         (HoldReason::ConfigStale, "`lapsed check`"),
         (HoldReason::Removal, "`lapsed plan`"),

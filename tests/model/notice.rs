@@ -7,6 +7,7 @@ use lapsed::model::notice::NoticeKind;
 fn the_words_of_the_file_are_those_of_what_is_sent_and_of_the_ledger() {
     let words = [
         "failed",
+        "billing_not_confirmed",
         "missed",
         "held_past_deadline",
         "unknown_stuck",

@@ -129,7 +129,7 @@ fn what_failed_is_told_once_as_a_signed_cloud_event_though_nobody_listened_and_t
     let log = daemon_.log();
     let warned = log
         .lines()
-        .filter(|it| it.contains("does not take its notices"));
+        .filter(|it| it.contains("webhook on-call does not take its notices"));
     assert_eq!(warned.count(), 1, "{log}");
     assert!(!log.contains("hook-path-secret"), "{log}");
     daemon_.kill();
@@ -170,6 +170,31 @@ fn what_failed_is_told_once_as_a_signed_cloud_event_though_nobody_listened_and_t
         assert!(!seen.whole().contains(cast::KAJABI_CLIENT_SECRET));
         assert!(!seen.whole().to_lowercase().contains(cast::CANARY));
     }
+}
+
+#[test]
+fn whose_billing_is_not_confirmed_is_told_with_what_a_person_does() {
+    let home = Home::new();
+    let hook = Hook::new();
+    let item = format!("academy/{}", cast::KAJABI_DEACTIVATED);
+    let items = format!(
+        "\n  - {{provider: academy, id: \"{}\"}}",
+        cast::KAJABI_DEACTIVATED
+    );
+    let events = ", events: [billing_not_confirmed]";
+    let _daemon = daemon(&home, &hook, events, " []");
+    home.write_text(&home.text(&settings(&hook, events), &items));
+    home.until_state(&item, "canceled");
+    until("it is told", || {
+        !hook.told_of("lapsed.billing_not_confirmed").is_empty()
+    });
+    let event = &hook.told_of("lapsed.billing_not_confirmed")[0];
+    assert_eq!(event["subject"], item);
+    let text = event["data"]["text"].as_str().unwrap();
+    assert!(
+        text.contains("look at the customer's next payment"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -20,7 +20,11 @@ const SCREENS = {
 };
 
 const LONG = 'Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichenverordnungsentwurf';
+const ENDED = '0f8f5f3e-27a1-4c8e-9b68-2f7e5a1c0d05';
 const HEBREW = 'ביטול מנוי לפי בקשת הלקוח';
+
+/** The day that many days from now. */
+const day = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
 
 let browser;
 
@@ -77,8 +81,8 @@ const text = (page, selector) => page.locator(selector).innerText();
 describe('at rest', () => {
   let house;
   before(async () => {
-    house = await House.start('cancellations:\n  - {id: "2145873", provider: academy, when: now}\n');
-    await house.comesTo('academy/2145873', 'already_canceled');
+    house = await House.start(`cancellations:\n  - {id: ${ENDED}, provider: donations, when: now}\n`);
+    await house.comesTo(`donations/${ENDED}`, 'already_canceled');
   });
   after(() => house?.stop());
 
@@ -86,6 +90,7 @@ describe('at rest', () => {
     const { page, context } = await open(house, '/');
     assert.equal(await text(page, 'h1'), 'All is well');
     assert.match(await page.title(), /^All is well/);
+    assert.match(await text(page, '.hero'), /No action needed: 1 done/);
     await context.close();
     await holdsUp(house, '/', 'rest');
   });
@@ -117,14 +122,13 @@ describe('at rest', () => {
 });
 
 describe('with work', () => {
-  const day = (days) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
   let house;
   before(async () => {
     house = await House.start(`freezes:
   - {name: the holidays, from: ${day(8)}, until: ${day(12)}}
 cancellations:
   - {id: "2145871", provider: academy, when: now}
-  - {id: "2145874", provider: academy, when: now}
+  - {id: ${ENDED}, provider: donations, when: now}
   - {id: "2145872", provider: academy, when: end_of_period, period_ends: ${day(6)}, labels: {team: ${LONG}, note: ${HEBREW}}}
   - {id: 0f8f5f3e-27a1-4c8e-9b68-2f7e5a1c0d01, provider: donations, when: now}
   - {id: 0f8f5f3e-27a1-4c8e-9b68-2f7e5a1c0d02, provider: donations, when: ${day(3)}}
@@ -133,6 +137,7 @@ cancellations:
 `);
     await house.comesTo('academy/2145871', 'canceled');
     await house.comesTo('donations/0f8f5f3e-27a1-4c8e-9b68-2f7e5a1c0d01', 'canceled');
+    await house.comesTo('metered/sub_1a7e0000000040008000000000000001', 'ending');
     await until('the deadline is known', async () =>
       (await house.api('cancellations/academy/2145872')).deadline_at);
   });
@@ -142,8 +147,9 @@ cancellations:
     const { page, context } = await open(house, '/');
     const next = page.locator('section[aria-labelledby=next]');
     assert.match(await next.innerText(), /academy\/2145872/);
-    assert.match(await next.innerText(), /in 2 days|in 3 days/);
+    assert.match(await next.innerText(), /in \d days/);
     assert.match(await next.innerText(), /to spare/);
+    assert.match(await next.innerText(), /sub_1a7e0000000040008000000000000001\s+.*ends at the provider, which is read back/, 'what is ending comes next too');
     await context.close();
     await holdsUp(house, '/', 'work');
   });
@@ -151,7 +157,7 @@ cancellations:
   test('the time line draws what was done, what is due, the freeze and the deadline, and tells it in words', async () => {
     const { page, context } = await open(house, '/');
     const drawing = page.locator('svg.timeline');
-    for (const what of ['.ended', '.due', '.band', '.deadline', '.window', '.now']) {
+    for (const what of ['.ended', '.due', '.ending', '.band', '.deadline', '.window', '.now']) {
       assert.ok(await drawing.locator(what).count() > 0, `${what} is drawn`);
     }
     assert.match(await drawing.locator('title').first().textContent(), /\d+ ended/);
@@ -198,6 +204,7 @@ cancellations:
     await page.locator('select[name=state]').selectOption('canceled');
     await page.getByRole('button', { name: 'Show' }).click();
     assert.match(await text(page, 'tbody'), /2145871/);
+    assert.match(await text(page, 'main'), /2 in all/);
     assert.doesNotMatch(await text(page, 'tbody'), /2145872/);
     await context.close();
   });
@@ -233,6 +240,7 @@ cancellations:
 ${extra}`;
     house = await House.start(body(''), { revere: 'of-somebody-else' });
     await house.comesTo('academy/2145875', 'held');
+    await house.comesTo('academy/2145873', 'already_canceled');
     await house.comesTo('donations/0f8f5f3e-27a1-4c8e-9b68-2f7e5a1c0d01', 'held');
     const more = Array.from({ length: 6 }, (_, place) => `  - {id: "888888${place}", provider: academy, when: now}\n`).join('');
     house.write(body(more));
@@ -251,14 +259,19 @@ ${extra}`;
     assert.match(points, /the newest file is not valid/i);
     assert.match(points, /lapsed check/);
     assert.match(points, /donations does not accept the credentials/i);
-    assert.match(points, /held/);
+    const all = (await house.api('status')).totals.held;
+    assert.match(points, new RegExp(`${all} cancellations are held\n`, 'i'), 'the same number as in the line and the table');
+    assert.match(points, /billing is not confirmed for 1 cancellation\s+academy\/2145873/i);
+    assert.match(points, /next try at \d\d:\d\d:\d\d UTC \((in|now)/);
     await context.close();
     await holdsUp(house, '/', 'trouble');
   });
 
   test('what is held stands by its reason, with what frees it', async () => {
     const { page, context } = await open(house, '/');
-    assert.match(await text(page, '.holds'), /lapsed approve [0-9a-f]{32} for 6 of lapsed\.yaml/);
+    const held = await text(page, '.holds');
+    assert.match(held, /lapsed approve [0-9a-f]{32}\s+Lets 6 of lapsed\.yaml be cancelled, at the next run: all are due already/i);
+    assert.equal(held.match(/together need an approval/g).length, 1, 'what is the same for each is said once');
     const hold = page.locator('.hold', { hasText: 'payment plan' });
     assert.match(await hold.innerText(), /academy\/2145875/);
     assert.ok((await hold.locator('.cure').innerText()).length > 20);
@@ -292,7 +305,7 @@ describe('with 100,000 items', () => {
   const MANY = 100_000;
   let house;
   before(async () => {
-    const line = (place) => `  - {id: "${1_000_000 + place}", provider: academy, when: 2099-01-0${1 + (place % 9)}}\n`;
+    const line = (place) => `  - {id: "${1_000_000 + place}", provider: academy, when: ${day(2 + (place % 9))}}\n`;
     house = await House.start(`limits: {approval_above: ${MANY}}
 cancellations:
 ${Array.from({ length: MANY }, (_, place) => line(place)).join('')}`);
@@ -304,6 +317,8 @@ ${Array.from({ length: MANY }, (_, place) => line(place)).join('')}`);
     const { page, context } = await open(house, '/');
     assert.match(await text(page, '.hero'), /100.000 scheduled/);
     assert.ok((await page.content()).length < 200_000, 'it never shows all');
+    assert.match(await text(page, '.points'), /more is due than the limits of writes let through/i);
+    assert.match(await text(page, '.points'), /wait for their turn at the end of .* lets 500 go in 24 h, so the last of them go about/);
     await context.close();
     await holdsUp(house, '/', 'many');
   });

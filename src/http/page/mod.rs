@@ -49,6 +49,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.add_filter("exact", form::exact);
     environment.add_filter("count", form::count);
     environment.add_filter("plain", form::plain);
+    environment.add_filter("words", form::words);
+    environment.add_filter("short", form::short);
     environment.add_filter("code", form::code);
     for (name, text) in [
         ("layout.html", include_str!("layout.html")),

@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::model::hold::HoldReason;
 use crate::model::standing::State;
 use crate::reconcile::live::SourceState;
-use crate::reconcile::report::{GateReport, StatusReport};
+use crate::reconcile::notice::LOOK_AT_PAYMENTS;
+use crate::reconcile::report::{GateReport, ProviderReport, StatusReport};
 
 use super::form;
+
+/// Longer than an outcome is usually unknown.
+const UNKNOWN_USUAL: TimeDelta = TimeDelta::minutes(10);
+
+/// As long as the alert `LapsedOutcomeUnknown` waits.
+const UNKNOWN_ALARM: TimeDelta = TimeDelta::hours(2);
 
 /// How much something matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -29,6 +36,8 @@ pub enum Level {
 pub struct Point {
     level: Level,
     what: String,
+    /// Whether it begins with the name of a provider, which stays as it is written.
+    named: bool,
     details: Vec<String>,
     cure: String,
 }
@@ -48,6 +57,7 @@ impl Point {
         Self {
             level: Level::Alarm,
             what: what.into(),
+            named: false,
             details,
             cure: cure.into(),
         }
@@ -73,8 +83,16 @@ impl Summary {
                     Level::Alarm => "Attention",
                     Level::Look | Level::Well => "Worth a look",
                 };
-                (first.level, format!("{word}: {}", first.what))
+                let more = match points.len() - 1 {
+                    0 => String::new(),
+                    more => format!(", and {more} more"),
+                };
+                (first.level, format!("{word}: {}{more}", first.what))
             }
+        };
+        let line = match level {
+            Level::Well => format!("No action needed: {line}"),
+            Level::Look | Level::Alarm => line,
         };
         Self {
             level,
@@ -92,8 +110,8 @@ pub fn of_source(source: &SourceState, oldest: Option<DateTime<Utc>>) -> Vec<Poi
         points.push(Point::alarm(
             "the newest file is not valid",
             source.problems.clone(),
-            "the last accepted revision stays in force; mend the file, `lapsed check` names every \
-             problem in it",
+            "the last accepted revision stays in force until the file is mended; `lapsed check` \
+             names every problem",
         ));
     }
     if let Some((seen_at, oldest)) = source.seen_at.zip(oldest)
@@ -101,10 +119,7 @@ pub fn of_source(source: &SourceState, oldest: Option<DateTime<Utc>>) -> Vec<Poi
     {
         points.push(Point::look(
             "the files were not read for a long time",
-            vec![format!(
-                "last read {}",
-                seen_at.format("%Y-%m-%d %H:%M UTC")
-            )],
+            vec![format!("last read {}", form::minute(seen_at))],
             "look at what keeps the files from being read; the log names it",
         ));
     }
@@ -134,68 +149,149 @@ pub fn of_status(status: &StatusReport) -> Vec<Point> {
         points.push(Point::alarm(
             format!("{} failed", cancellations(failed)),
             Vec::new(),
-            "see why below; when the cause is gone, `lapsed retry PROVIDER/ID` plans afresh",
+            "see why under \u{201c}Needs a person\u{201d}; when the cause is gone, \
+             `lapsed retry PROVIDER/ID` plans it afresh",
         ));
     }
     if let missed @ 1.. = count(State::Missed) {
         points.push(Point::alarm(
             format!("the window of {} went by", cancellations(missed)),
             Vec::new(),
-            "decide for each; `lapsed retry PROVIDER/ID --state missed` plans afresh",
+            "one more period is billed for each; decide under \u{201c}Needs a person\u{201d}, \
+             `lapsed retry PROVIDER/ID --state missed` plans it afresh",
         ));
     }
-    if let unknown @ 1.. = count(State::Unknown) {
-        points.push(Point::look(
-            format!("the outcome of {} is not known yet", cancellations(unknown)),
-            Vec::new(),
-            "it is read until it is known, and never sent again at once",
-        ));
-    }
-    let held = waiting_for_a_person(status);
-    if held > 0 {
-        points.push(Point::look(
-            format!("{} held", are(held)),
-            Vec::new(),
-            "each reason stands below with what frees it",
-        ));
-    }
+    points.extend(unknown(status, count(State::Unknown)));
+    points.extend(held(status));
     points
+}
+
+/// An outcome is mostly known within seconds: what is unknown for longer is worth a look, and
+/// after as long as the alert waits, an alarm.
+fn unknown(status: &StatusReport, unknown: u64) -> Option<Point> {
+    let sent = status.providers.iter().filter_map(|it| it.unknown_since);
+    let sent = sent.min()?;
+    let what = format!("the outcome of {} is not known", cancellations(unknown));
+    let details = vec![format!(
+        "the oldest was sent {} ({})",
+        form::minute(sent),
+        form::distance(sent, status.at)
+    )];
+    let cure = "no clear answer came, so that each is only read until it is known, and not sent \
+                again meanwhile; where it stays so, look at the provider";
+    match status.at - sent {
+        age if age > UNKNOWN_ALARM => Some(Point::alarm(what, details, cure)),
+        age if age > UNKNOWN_USUAL => Some(Point::look(what, details, cure)),
+        _ => None,
+    }
+}
+
+/// What is held, in one number, unless a gate that closes the whole provider is all that holds it.
+fn held(status: &StatusReport) -> Option<Point> {
+    let mut by_reason: BTreeMap<HoldReason, u64> = BTreeMap::new();
+    for (reason, count) in status.providers.iter().flat_map(|it| &it.holds) {
+        *by_reason.entry(*reason).or_default() += count;
+    }
+    by_reason.retain(|_, count| *count > 0);
+    if by_reason.keys().all(|reason| reason.is_gate()) {
+        return None;
+    }
+    let held = status.totals.get(&State::Held).copied().unwrap_or(0);
+    let reasons = by_reason
+        .iter()
+        .map(|(reason, count)| format!("{} {}", form::count(*count), form::words(reason.as_str())));
+    Some(Point::look(
+        format!("{} held", are(held)),
+        vec![reasons.collect::<Vec<_>>().join(", ")],
+        "what frees each stands under \u{201c}Held\u{201d}",
+    ))
+}
+
+/// What was settled lately although nobody knows whether its payments have stopped.
+pub fn of_unconfirmed(ids: Vec<String>) -> Option<Point> {
+    let number = ids.len() as u64;
+    (number > 0).then(|| {
+        Point::look(
+            format!("billing is not confirmed for {}", cancellations(number)),
+            ids,
+            LOOK_AT_PAYMENTS,
+        )
+    })
+}
+
+/// Where more is due on the days ahead than the limits of writes let through.
+pub fn of_backlog(
+    due: &BTreeMap<NaiveDate, u64>,
+    status: &StatusReport,
+    until: NaiveDate,
+) -> Option<Point> {
+    let limit = status.limits.iter().find(|it| it.limit == "per_day")?;
+    let today = status.at.date_naive();
+    let mut room = limit.most.saturating_sub(limit.used);
+    let mut waiting = due.range(..today).map(|(_, count)| count).sum::<u64>();
+    let days = today.iter_days().take_while(|day| *day <= until);
+    let evenings = days.map(|day| {
+        waiting += due.get(&day).copied().unwrap_or(0);
+        waiting = waiting.saturating_sub(room);
+        room = limit.most;
+        (waiting, day)
+    });
+    // What does not go on its day goes on the next one: more than that has to wait.
+    let (waiting, day) = evenings
+        .max()
+        .filter(|(waiting, _)| *waiting > limit.most)?;
+    let days = chrono::Days::new(waiting.div_ceil(limit.most.max(1)));
+    let last = day.checked_add_days(days);
+    let last = last.map_or_else(String::new, |day| {
+        format!(", so the last of them go about {day}")
+    });
+    Some(Point::look(
+        "more is due than the limits of writes let through",
+        vec![format!(
+            "{} wait for their turn at the end of {day}: `per_day` lets {} go in 24 h{last}",
+            cancellations(waiting),
+            form::count(limit.most)
+        )],
+        "the earliest deadlines go first; if that is too slow, raise `per_day` and `per_hour` under \
+         `limits` in the file",
+    ))
 }
 
 /// What is closed at the providers, each gate once for all that it closes.
 fn gates(status: &StatusReport) -> Vec<Point> {
-    let mut closed: BTreeMap<(HoldReason, String), Vec<&str>> = BTreeMap::new();
+    let mut closed: BTreeMap<(HoldReason, String), Vec<&ProviderReport>> = BTreeMap::new();
     for provider in &status.providers {
         for gate in &provider.gates {
             if gate.reason != HoldReason::LedgerDoubt {
                 closed
-                    .entry((gate.reason, detail(gate)))
+                    .entry((gate.reason, detail(gate, status.at)))
                     .or_default()
-                    .push(provider.provider.as_str());
+                    .push(provider);
             }
         }
     }
     closed
         .into_iter()
-        .map(|((reason, detail), names)| gate(reason, detail, &names.join(", ")))
+        .map(|((reason, detail), providers)| gate(reason, detail, &providers))
         .collect()
 }
 
 /// Why a gate is closed, and when it may open by itself where the words do not say so.
-fn detail(gate: &GateReport) -> String {
+fn detail(gate: &GateReport, now: DateTime<Utc>) -> String {
     match (gate.reason, gate.opens_at) {
-        (HoldReason::Credentials | HoldReason::ProviderStopped, Some(at)) => {
-            format!(
-                "{}; tried again at {}",
-                gate.detail,
-                at.format("%H:%M:%S UTC")
-            )
-        }
+        (HoldReason::Credentials | HoldReason::ProviderStopped, Some(at)) => format!(
+            "{}; next try at {} UTC ({})",
+            gate.detail,
+            at.format("%H:%M:%S"),
+            form::distance(at, now)
+        ),
         _ => gate.detail.clone(),
     }
 }
 
-fn gate(reason: HoldReason, detail: String, names: &str) -> Point {
+fn gate(reason: HoldReason, detail: String, providers: &[&ProviderReport]) -> Point {
+    let names: Vec<&str> = providers.iter().map(|it| it.provider.as_str()).collect();
+    let names = names.join(", ");
     let what = match reason {
         HoldReason::AccountChanged => {
             format!("{names} shows another account, or its credentials would go elsewhere")
@@ -208,27 +304,29 @@ fn gate(reason: HoldReason, detail: String, names: &str) -> Point {
         HoldReason::Limit => format!("a limit is used up for {names}"),
         other => format!("{names}: {other}"),
     };
-    let details = vec![detail];
-    match reason {
+    let mut details = vec![detail];
+    let held = providers.iter().filter_map(|it| it.holds.get(&reason));
+    let held: u64 = held.sum();
+    if held > 0 {
+        details.push(format!("{} held by it", are(held)));
+    }
+    let point = match reason {
         HoldReason::Paused | HoldReason::Frozen | HoldReason::Limit => {
             Point::look(what, details, reason.cure())
         }
         _ => Point::alarm(what, details, reason.cure()),
+    };
+    Point {
+        named: matches!(
+            reason,
+            HoldReason::AccountChanged
+                | HoldReason::Credentials
+                | HoldReason::ProviderStopped
+                | HoldReason::Paused
+                | HoldReason::Frozen
+        ),
+        ..point
     }
-}
-
-/// Held for another reason than a gate, which is told for the whole provider. An item counts
-/// once for each of its reasons, so these cannot be added up; what gates hold, counts once.
-fn waiting_for_a_person(status: &StatusReport) -> u64 {
-    let held = status.totals.get(&State::Held).copied().unwrap_or(0);
-    let by_gates: u64 = status
-        .providers
-        .iter()
-        .flat_map(|provider| &provider.holds)
-        .filter(|(reason, _)| reason.is_gate())
-        .map(|(_, count)| count)
-        .sum();
-    held.saturating_sub(by_gates)
 }
 
 fn cancellations(number: u64) -> String {
@@ -256,7 +354,7 @@ pub fn line(totals: &BTreeMap<State, u64>) -> String {
             of(&[State::Sending, State::Unknown, State::Retrying]),
             "in flight",
         ),
-        (of(&[State::Ending]), "ending"),
+        (of(&[State::Ending]), "ending at the provider"),
         (of(&[State::Canceled, State::AlreadyCanceled]), "done"),
         (of(&[State::Failed]), "failed"),
         (of(&[State::Missed]), "missed"),
@@ -270,5 +368,106 @@ pub fn line(totals: &BTreeMap<State, u64>) -> String {
         "nothing is asked for".to_owned()
     } else {
         told.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Head;
+    use crate::model::ids::ProviderName;
+    use crate::model::provider::ProviderKind;
+    use crate::reconcile::report::{LedgerReport, LimitReport};
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-26T12:00:00Z".parse().unwrap()
+    }
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    fn status() -> StatusReport {
+        StatusReport {
+            at: now(),
+            revision: None,
+            ledger: LedgerReport {
+                id: String::new(),
+                doubt: None,
+                head: Head::default(),
+            },
+            totals: BTreeMap::new(),
+            limits: vec![LimitReport {
+                limit: "per_day",
+                used: 100,
+                most: 500,
+            }],
+            providers: vec![ProviderReport {
+                provider: ProviderName::parse("academy").unwrap(),
+                kind: ProviderKind::Kajabi,
+                mode: "enforce",
+                schedule: String::new(),
+                next_tick_at: None,
+                next_due_at: None,
+                due_now: 0,
+                unknown_since: None,
+                gates: Vec::new(),
+                states: BTreeMap::new(),
+                holds: BTreeMap::new(),
+            }],
+        }
+    }
+
+    /// Of one cancellation that was sent so long ago.
+    fn unknown_for(age: TimeDelta) -> Option<Level> {
+        let mut status = status();
+        status.totals.insert(State::Unknown, 1);
+        status.providers[0].unknown_since = Some(now() - age);
+        of_status(&status).first().map(|point| point.level)
+    }
+
+    #[test]
+    fn an_outcome_may_be_unknown_for_minutes_before_anybody_is_told_and_alarms_like_the_alert() {
+        assert_eq!(unknown_for(TimeDelta::seconds(1)), None);
+        assert_eq!(unknown_for(TimeDelta::minutes(11)), Some(Level::Look));
+        assert_eq!(unknown_for(TimeDelta::hours(3)), Some(Level::Alarm));
+    }
+
+    #[test]
+    fn what_is_held_is_one_number_whatever_holds_it() {
+        let mut status = status();
+        status.totals.insert(State::Held, 8);
+        status.providers[0].holds =
+            BTreeMap::from([(HoldReason::Paused, 7), (HoldReason::PaymentPlan, 1)]);
+        let points = of_status(&status);
+        assert_eq!(points[0].what, "8 cancellations are held");
+        assert_eq!(points[0].details, ["7 paused, 1 payment plan"]);
+    }
+
+    #[test]
+    fn what_only_observe_mode_holds_is_no_trouble() {
+        let mut status = status();
+        status.totals.insert(State::Held, 8);
+        status.providers[0].holds = BTreeMap::from([(HoldReason::ObserveMode, 8)]);
+        assert!(of_status(&status).is_empty());
+    }
+
+    #[test]
+    fn more_than_a_day_of_writes_behind_is_told_with_the_day_on_which_it_ends() {
+        let until = day("2026-12-17");
+        let told = |due: &[(&str, u64)]| {
+            let due = due.iter().map(|(date, count)| (day(date), *count));
+            of_backlog(&due.collect(), &status(), until).map(|point| point.details)
+        };
+        // 400 of today's 500 are left, and the rest goes tomorrow.
+        assert_eq!(told(&[("2026-11-20", 450), ("2026-11-26", 450)]), None);
+        let details = told(&[("2026-11-20", 1_000), ("2026-11-27", 1_900)]).unwrap();
+        assert_eq!(
+            details,
+            [
+                "2\u{202f}000 cancellations wait for their turn at the end of 2026-11-27: `per_day` lets \
+              500 go in 24 h, so the last of them go about 2026-12-01"
+            ]
+        );
     }
 }

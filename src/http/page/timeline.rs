@@ -61,6 +61,8 @@ pub struct Timeline {
     width: f64,
     height: f64,
     ground: f64,
+    /// Where the windows begin.
+    windows_y: f64,
     /// Where this moment is.
     now_x: f64,
     days: Vec<Day>,
@@ -87,10 +89,12 @@ struct Day {
     ended: u64,
     trouble: u64,
     due: u64,
+    ending: u64,
     deadlines: u64,
     ended_height: f64,
     trouble_height: f64,
     due_height: f64,
+    ending_height: f64,
     /// Where the number above the bars stands.
     number_y: f64,
     number: u64,
@@ -130,14 +134,22 @@ impl Timeline {
             && self.days.iter().all(|day| day.number + day.deadlines == 0)
     }
 
-    /// Of these days, freezes and requests, as seen from `now`.
-    pub fn of(now: DateTime<Utc>, days: &Days, freezes: &[Freeze], ahead: &[Ahead]) -> Self {
+    /// Of these days, freezes and requests, and of what the provider ends at these moments, as seen
+    /// from `now`.
+    pub fn of(
+        now: DateTime<Utc>,
+        days: &Days,
+        ends: &[DateTime<Utc>],
+        freezes: &[Freeze],
+        ahead: &[Ahead],
+    ) -> Self {
         let scale = Scale::of(now);
         let bars = scale.windows(ahead);
-        let drawn = scale.days(days);
+        let drawn = scale.days(days, ends);
         Self {
             width: WIDTH,
             height: FIRST_WINDOW + NEXT_WINDOW * bars.len() as f64,
+            windows_y: FIRST_WINDOW - 4.0,
             ground: GROUND,
             now_x: scale.x(now),
             words: words(&drawn, now.date_naive()),
@@ -177,10 +189,14 @@ impl Scale {
         round(place * WIDTH)
     }
 
-    fn days(&self, days: &Days) -> Vec<Day> {
+    fn days(&self, days: &Days, ends: &[DateTime<Utc>]) -> Vec<Day> {
         let today = self.now.date_naive();
+        let mut ending: BTreeMap<NaiveDate, u64> = BTreeMap::new();
+        for end in ends {
+            *ending.entry(end.date_naive()).or_default() += 1;
+        }
         let overdue: u64 = days.due.range(..today).map(|(_, count)| count).sum();
-        let numbers: Vec<(NaiveDate, u64, u64, u64)> = self
+        let numbers: Vec<(NaiveDate, [u64; 4])> = self
             .span
             .from
             .iter_days()
@@ -198,12 +214,10 @@ impl Scale {
                     std::cmp::Ordering::Equal => overdue + at(&days.due, date),
                     std::cmp::Ordering::Greater => at(&days.due, date),
                 };
-                (date, ended, trouble, due)
+                (date, [ended, trouble, due, at(&ending, date)])
             })
             .collect();
-        let tallest = numbers
-            .iter()
-            .map(|(_, ended, trouble, due)| ended + trouble + due);
+        let tallest = numbers.iter().map(|(_, counts)| counts.iter().sum::<u64>());
         let tallest = tallest.max().unwrap_or(0).max(1);
         let height = |count: u64| match count {
             0 => 0.0,
@@ -211,12 +225,13 @@ impl Scale {
         };
         numbers
             .into_iter()
-            .map(|(date, ended, trouble, due)| {
+            .map(|(date, counts)| {
                 let (x, next) = (
                     self.x(midnight(date)),
                     self.x(midnight(date) + TimeDelta::days(1)),
                 );
-                let heights = [height(ended), height(trouble), height(due)];
+                let heights = counts.map(height);
+                let [ended, trouble, due, ending] = counts;
                 Day {
                     label: label(date, today),
                     long: date.format("%a %-d %b %Y").to_string(),
@@ -229,12 +244,14 @@ impl Scale {
                     ended,
                     trouble,
                     due,
+                    ending,
                     deadlines: at(&days.deadlines, date),
                     ended_height: heights[0],
                     trouble_height: heights[1],
                     due_height: heights[2],
+                    ending_height: heights[3],
                     number_y: round(GROUND - heights.iter().sum::<f64>() - 4.0),
-                    number: ended + trouble + due,
+                    number: counts.iter().sum(),
                 }
             })
             .collect()
@@ -323,10 +340,14 @@ fn words(days: &[Day], today: NaiveDate) -> String {
     let sum = |of: fn(&Day) -> u64| days.iter().map(of).sum::<u64>();
     let (ended, trouble) = (sum(|day| day.ended), sum(|day| day.trouble));
     let (due, deadlines) = (sum(|day| day.due), sum(|day| day.deadlines));
+    let ending = match sum(|day| day.ending) {
+        0 => String::new(),
+        ending => format!(" The provider ends {ending} by itself, as it was told to."),
+    };
     let now = days.iter().find(|day| day.date == today.to_string());
     format!(
         "In the last {BEHIND} days {ended} ended and {trouble} failed or were missed. Today {} are \
-         due, and {due} by the end of the next {AHEAD} days, in which {deadlines} deadlines lie.",
+         due, and {due} by the end of the next {AHEAD} days, in which {deadlines} deadlines lie.{ending}",
         now.map_or(0, |day| day.due)
     )
 }
@@ -344,7 +365,7 @@ mod tests {
     }
 
     fn drawn(days: &Days) -> Vec<Day> {
-        Scale::of(now()).days(days)
+        Scale::of(now()).days(days, &[])
     }
 
     #[test]
@@ -359,6 +380,17 @@ mod tests {
             .map(|day| (day.date, day.due))
             .collect();
         assert_eq!(due, [("2026-11-26".to_owned(), 4)]);
+    }
+
+    #[test]
+    fn what_the_provider_ends_by_itself_stands_on_its_day() {
+        let drawn = Scale::of(now()).days(&Days::default(), &[now() + TimeDelta::days(3)]);
+        let ending: Vec<&str> = drawn
+            .iter()
+            .filter(|day| day.ending == 1 && day.number == 1)
+            .map(|day| day.date.as_str())
+            .collect();
+        assert_eq!(ending, ["2026-11-29"]);
     }
 
     #[test]
@@ -379,7 +411,7 @@ mod tests {
 
     #[test]
     fn this_moment_stands_between_the_days() {
-        let timeline = Timeline::of(now(), &Days::default(), &[], &[]);
+        let timeline = Timeline::of(now(), &Days::default(), &[], &[], &[]);
         assert!(timeline.is_empty());
         let today = timeline.days.iter().find(|day| day.today).unwrap();
         assert!((timeline.now_x - today.middle).abs() < 0.2);

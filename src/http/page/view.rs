@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
+use crate::config::Mode;
 use crate::ledger::{EventQuery, LedgerError, Page, Recorded, RevisionHead};
 use crate::model::hold::HoldReason;
+use crate::model::ids::ProviderName;
 use crate::model::request::Request;
-use crate::model::standing::{Event, State};
+use crate::model::standing::{BILLING_NOT_CONFIRMED, Event, State};
 use crate::reconcile::excerpt::{Excerpt, quotable};
 use crate::reconcile::live::SourceState;
 use crate::reconcile::report::{Ahead, ItemReport, ListQuery, Standpoint, StatusReport};
@@ -34,6 +36,10 @@ const READ_AHEAD: u32 = 250;
 
 /// How many of the newest events are looked through for what is done.
 const NEWEST: u32 = 200;
+
+/// How long a settlement whose billing is not confirmed is pointed at: longer than a weekend and the
+/// days that a payment takes.
+const UNCONFIRMED_FOR: TimeDelta = TimeDelta::days(7);
 
 /// How many events of one request are shown.
 const EVENTS_OF_ONE: u32 = 500;
@@ -97,6 +103,9 @@ impl Index {
 #[derive(Debug, Serialize)]
 struct Board {
     status: StatusReport,
+    /// What else is to be said above.
+    #[serde(skip)]
+    points: Vec<Point>,
     /// The states that have a column.
     columns: Vec<State>,
     flying: Vec<ItemReport>,
@@ -113,6 +122,12 @@ struct Board {
 #[derive(Debug, Serialize)]
 struct Next {
     item: ItemReport,
+    /// When.
+    at: Option<DateTime<Utc>>,
+    /// What happens then, in words.
+    what: &'static str,
+    /// Since when it is due already.
+    due_since: Option<DateTime<Utc>>,
     /// Between the moment at which it will be carried out and its deadline, in words.
     room: Option<String>,
     /// What is in the way of its deadline.
@@ -120,10 +135,27 @@ struct Next {
 }
 
 impl Next {
-    fn of(item: ItemReport, ahead: &[Ahead]) -> Self {
+    /// Of a request that waits for its time, or that the provider ends by itself.
+    fn of(standpoint: &Standpoint, item: ItemReport, ahead: &[Ahead]) -> Self {
         let of_item = |it: &&Ahead| it.provider == item.provider && it.id.as_str() == item.id;
         let foretold = ahead.iter().find(of_item);
+        let ending = item.state == State::Ending;
+        let provider = standpoint.config.providers.get(&item.provider);
+        let observed = provider.is_some_and(|it| it.mode == Mode::Observe);
+        let what = match (ending, observed) {
+            (true, _) => "ends at the provider, which is read back",
+            (false, true) => "is looked at; nothing is sent in observe mode",
+            (false, false) if item.due_at.is_none() => "is looked at",
+            (false, false) => "is cancelled",
+        };
+        let at = match ending {
+            true => item.period_end.as_ref().map(|it| it.at).or(item.next_at),
+            false => item.next_at.max(item.due_at),
+        };
         Self {
+            at,
+            what,
+            due_since: item.due_at.filter(|due| !ending && *due < standpoint.now),
             room: foretold.and_then(|it| it.slack).map(form::room),
             obstacle: foretold.and_then(|it| it.obstacle.clone()),
             item,
@@ -139,6 +171,8 @@ struct Held {
     cure: &'static str,
     items: Vec<ItemReport>,
     more: u64,
+    /// Why, where it is the same for each of those that are shown.
+    shared: Option<String>,
     /// What a person types to free it, where that has a digest.
     approvals: Vec<Approval>,
 }
@@ -149,6 +183,9 @@ struct Approval {
     items: u64,
     file: String,
     digest: String,
+    /// When those that it frees are due.
+    first_due: Option<DateTime<Utc>>,
+    last_due: Option<DateTime<Utc>>,
 }
 
 /// Requests that wait for a person, of which the digests are told: each is read for it.
@@ -174,6 +211,8 @@ async fn approvals(
             items: it.items,
             file: it.file,
             digest: it.digest,
+            first_due: it.due.map(|due| due.first),
+            last_due: it.due.map(|due| due.last),
         });
     }
     Ok(approvals)
@@ -230,8 +269,9 @@ pub async fn index(app: &App) -> Index {
         Some(_) => board(app).await,
     };
     let (summary, board) = match board {
-        Ok(board) => {
+        Ok(mut board) => {
             points.extend(summary::of_status(&board.status));
+            points.append(&mut board.points);
             let line = summary::line(&board.status.totals);
             (Summary::of(points, line), Some(board))
         }
@@ -281,10 +321,13 @@ async fn read_board(app: &App, standpoint: &Standpoint) -> Result<Board, LedgerE
     let days = app.ledger.days(timeline::span(standpoint.now)).await?;
     let approvals = approvals(app, &status).await?;
     let freezes = &standpoint.config.freezes;
-    let timeline = Timeline::of(standpoint.now, &days, freezes, &foretold);
     let items = |requests: Vec<Request>| -> Vec<ItemReport> {
         requests.iter().map(|it| standpoint.item(it)).collect()
     };
+    let ending = items(page(app, &[State::Ending], true, READ_AHEAD).await?);
+    let ends = ending.iter().filter_map(|it| it.period_end.as_ref());
+    let ends: Vec<DateTime<Utc>> = ends.map(|it| it.at).collect();
+    let timeline = Timeline::of(standpoint.now, &days, &ends, freezes, &foretold);
     let ahead = items(page(app, &[State::Scheduled, State::Retrying], true, READ_AHEAD).await?);
     let flying = [State::Sending, State::Unknown, State::Retrying];
     let flying = items(page(app, &flying, false, SHOWN as u32).await?);
@@ -300,25 +343,62 @@ async fn read_board(app: &App, standpoint: &Standpoint) -> Result<Board, LedgerE
         .await?;
     let none = BTreeMap::new();
     let stories = || events.iter().map(|it| Story::of(it, &none));
+    let mut points = Vec::new();
+    // A plan that was approved with a limit of its own goes past the common ones.
+    if standpoint
+        .config
+        .approvals
+        .iter()
+        .all(|it| it.per_day.is_none())
+    {
+        let until = timeline::span(standpoint.now).until;
+        points.extend(summary::of_backlog(&days.due, &status, until));
+    }
+    points.extend(summary::of_unconfirmed(unconfirmed(
+        &events,
+        standpoint.now,
+    )));
     Ok(Board {
+        points,
         columns: columns(&status),
         held: held(&status, stored, &ahead, approvals),
         timeline: Some(timeline).filter(|it| !it.is_empty()),
-        next: ahead
-            .into_iter()
-            .filter(|item| item.state != State::Retrying)
-            .take(SHOWN)
-            .map(|item| Next::of(item, &foretold))
-            .collect(),
+        next: next(standpoint, ahead.into_iter().chain(ending), &foretold),
         done: stories()
             .filter(|it| it.settled.is_some())
             .take(SHOWN)
             .collect(),
-        events: stories().take(SHOWN * 2).collect(),
+        events: stories().take(SHOWN).collect(),
         flying,
         troubled,
         status,
     })
+}
+
+/// The first of what comes next. What is held, or in flight, stands elsewhere.
+fn next(
+    standpoint: &Standpoint,
+    items: impl Iterator<Item = ItemReport>,
+    ahead: &[Ahead],
+) -> Vec<Next> {
+    let mut next: Vec<Next> = items
+        .filter(|item| matches!(item.state, State::Scheduled | State::Ending))
+        .map(|item| Next::of(standpoint, item, ahead))
+        .collect();
+    next.sort_by_key(|it| (it.at.is_none(), it.at));
+    next.truncate(SHOWN);
+    next
+}
+
+/// What was settled these days of which nobody knows whether the payments have stopped.
+fn unconfirmed(events: &[Recorded], now: DateTime<Utc>) -> Vec<String> {
+    let lately = events.iter().filter(|it| now - it.at < UNCONFIRMED_FOR);
+    lately
+        .filter(|it| {
+            matches!(&it.event, Some(Event::Settled { note, .. }) if note.contains(BILLING_NOT_CONFIRMED))
+        })
+        .map(|it| format!("{}/{}", it.key.provider, it.key.id))
+        .collect()
 }
 
 async fn page(
@@ -381,6 +461,7 @@ fn held(
             Held {
                 reason,
                 count,
+                shared: shared(reason, &items),
                 cure: reason.cure(),
                 approvals: approvals.remove(&reason).unwrap_or_default(),
                 more: count.saturating_sub(items.len() as u64),
@@ -388,6 +469,16 @@ fn held(
             }
         })
         .collect()
+}
+
+/// Why all of these are held for a reason, where each says the same.
+fn shared(reason: HoldReason, items: &[ItemReport]) -> Option<String> {
+    let mut details = items.iter().map(|item| {
+        let hold = item.hold.as_ref().filter(|hold| hold.reason == reason);
+        hold.map(|hold| hold.detail.clone())
+    });
+    let first = details.next()??;
+    (items.len() > 1 && details.all(|it| it.as_ref() == Some(&first))).then_some(first)
 }
 
 /// The page of one subscription.
@@ -403,6 +494,8 @@ pub struct Item {
 #[derive(Debug, Serialize)]
 struct One {
     item: ItemReport,
+    /// When something happens next, and what; none: nothing does, or something holds it.
+    next: Option<Next>,
     also: Vec<Also>,
     events: Vec<Story>,
 }
@@ -447,6 +540,8 @@ pub async fn item(
         let item = standpoint.item(request);
         ones.push(One {
             also: also(&item),
+            next: matches!(item.state, State::Scheduled | State::Ending)
+                .then(|| Next::of(standpoint, item.clone(), &[])),
             item,
             events: events.iter().map(|it| Story::of(it, &commits)).collect(),
         });
@@ -481,6 +576,8 @@ pub struct List {
     later: bool,
     /// Whether a search found more than stands here.
     cut: bool,
+    /// How many there are in all, where that is counted.
+    all: Option<u64>,
 }
 
 /// What a person asks of the list.
@@ -546,8 +643,25 @@ pub async fn list(
         next: found.next.map(|row| asked.after(row)),
         later: query.after > 0,
         cut: !asked.q.is_empty() && found.more,
+        all: all(app, standpoint, &asked).await?,
         asked,
     })
+}
+
+/// How many answer to what was asked: known of whole states, not of what is typed.
+async fn all(app: &App, standpoint: &Standpoint, asked: &Asked) -> Result<Option<u64>, Problem> {
+    // What several reasons hold counts once under each.
+    if !asked.q.is_empty() || asked.hold.is_some() {
+        return Ok(None);
+    }
+    let tally = app.ledger.tally(standpoint.now).await;
+    let tally = tally.map_err(|error| app.ledger_problem(&error))?;
+    let of = |name: &ProviderName| asked.provider.as_ref().is_none_or(|it| it == name.as_str());
+    let counts = standpoint.counts(&tally);
+    let wanted = counts
+        .iter()
+        .filter(|((name, state), _)| of(name) && asked.state.is_none_or(|it| it == *state));
+    Ok(Some(wanted.map(|(_, count)| count).sum()))
 }
 
 /// The record, newest first.
