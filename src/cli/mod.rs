@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use self::context::{Context, Invalid};
@@ -31,6 +32,9 @@ mod run;
 mod sandbox;
 mod status;
 mod tidy;
+
+/// Of each package in the binary, with their texts. A test writes it, and another one compares it.
+const LICENSES: &str = include_str!("licenses.txt");
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +152,18 @@ enum Command {
         /// For which shell
         shell: clap_complete::Shell,
     },
+    /// Prints the licences of all that the binary is made of
+    Licenses,
+    /// Prints the manual page, or writes one of each command into a folder
+    Man {
+        /// The folder; it is made where it is missing
+        folder: Option<PathBuf>,
+    },
+}
+
+/// The commands as their manual pages tell them: `help` is a way to ask, and none of its own.
+fn for_manual() -> clap::Command {
+    Cli::command().disable_help_subcommand(true)
 }
 
 /// Runs the command line of this process.
@@ -255,6 +271,26 @@ async fn dispatch(context: &Context, command: Command) -> anyhow::Result<Exit> {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lapsed", &mut script);
             context.print_exactly(&String::from_utf8_lossy(&script));
+            Ok(Exit::Done)
+        }
+        Command::Licenses => {
+            context.print_exactly(LICENSES);
+            Ok(Exit::Done)
+        }
+        Command::Man { folder: None } => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(for_manual()).render(&mut page)?;
+            context.print_exactly(&String::from_utf8_lossy(&page));
+            Ok(Exit::Done)
+        }
+        Command::Man {
+            folder: Some(folder),
+        } => {
+            std::fs::create_dir_all(&folder)
+                .and_then(|()| clap_mangen::generate_to(for_manual(), &folder))
+                .with_context(|| {
+                    format!("the pages cannot be written into {}", folder.display())
+                })?;
             Ok(Exit::Done)
         }
     }

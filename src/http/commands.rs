@@ -210,6 +210,13 @@ impl Said {
                 "a body must be `application/json`; or give `provider`, `by` and `reason` in the query",
             ));
         }
+        // What is derived would take an array of the fields' values, too, without their names.
+        let named = bytes.trim_ascii_start().first() == Some(&b'{');
+        if !named {
+            return Err(Problem::bad_request(
+                "the body must be an object with `provider`, `by` and `reason` as far as you give them",
+            ));
+        }
         serde_json::from_slice(&bytes)
             .map_err(|error| Problem::bad_request(format!("the body cannot be read: {error}")))
     }

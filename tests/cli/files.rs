@@ -245,6 +245,8 @@ fn wrong_usage_is_64_and_help_is_0() {
         "schema",
         "sandbox",
         "completions",
+        "man",
+        "licenses",
         "demo",
         "doctor",
     ] {
@@ -259,6 +261,35 @@ fn wrong_usage_is_64_and_help_is_0() {
                 .contains("lapsed")
         );
     }
+}
+
+#[test]
+fn each_command_has_a_manual_page_with_what_its_help_says() {
+    let home = Home::new();
+    let printed = home.run(&["man"]).ended(0).out;
+    assert!(printed.contains(".TH lapsed 1"), "{printed}");
+    home.run(&["man", "pages/man1"]).ended(0);
+    let folder = home.path().join("pages/man1");
+    assert_eq!(
+        std::fs::read_to_string(folder.join("lapsed.1")).unwrap(),
+        printed
+    );
+    let help = home.run(&["--help"]).ended(0).out;
+    let commands = help.split("Commands:").nth(1).unwrap();
+    let commands = commands.split("Options:").next().unwrap().lines();
+    let named = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let named: Vec<&str> = named.filter(|it| !it.is_empty() && *it != "help").collect();
+    assert!(named.len() > 15, "{named:?}");
+    for command in named {
+        let page = folder.join(format!("lapsed-{command}.1"));
+        let page =
+            std::fs::read_to_string(&page).unwrap_or_else(|_| panic!("{command} has no page"));
+        assert!(page.contains(".SH OPTIONS"), "{command}");
+    }
+    let backup = std::fs::read_to_string(folder.join("lapsed-ledger-backup.1")).unwrap();
+    assert!(backup.contains("ledger backup"), "{backup}");
+    let file = home.run(&["man", "pages/man1/lapsed.1"]).ended(1);
+    assert!(file.err.contains("lapsed.1"), "{}", file.err);
 }
 
 #[test]

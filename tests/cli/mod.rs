@@ -7,6 +7,7 @@ mod evidence;
 mod files;
 mod guards;
 mod letters;
+mod licenses;
 mod list;
 mod logs;
 mod run;

@@ -75,6 +75,7 @@ async fn a_command_that_cannot_be_meant_changes_nothing() {
         r#"{"provder": "donations"}"#,
         r#"{"provider": 7}"#,
         r#"["donations"]"#,
+        "[null, null, null]",
         "{",
     ] {
         let asked = port.command("/-/pause").header("content-type", json);
