@@ -66,7 +66,7 @@ pub struct Outside {
 }
 
 /// How a [`Source`] reads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The files are looked at this often, whether or not anything hints at a change.
     pub poll: Duration,
@@ -74,6 +74,8 @@ pub struct Options {
     pub settle: Duration,
     /// More bytes than this, over all files, are not read.
     pub max_bytes: u64,
+    /// The commit of what is read first, for where no checkout tells it.
+    pub commit: Option<String>,
 }
 
 impl Default for Options {
@@ -82,6 +84,7 @@ impl Default for Options {
             poll: Duration::from_secs(10),
             settle: Duration::from_secs(2),
             max_bytes: 512 * 1024 * 1024,
+            commit: None,
         }
     }
 }
@@ -120,7 +123,8 @@ impl Source {
         options: Options,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let reader = Arc::new(Reader::new(&main, includes, options.max_bytes));
+        let reader = Reader::new(&main, includes, options.max_bytes);
+        let reader = Arc::new(reader.saying(options.commit.clone()));
         let latest = watch::Sender::new(Latest::default());
         let asked = Arc::new(Notify::new());
         let follower = Follower::new(

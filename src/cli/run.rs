@@ -16,7 +16,7 @@ use crate::desired::Manifest;
 use crate::ledger::Ledger;
 use crate::ledger::sqlite::{OpenAs, SqliteLedger};
 use crate::reconcile::accept;
-use crate::source::{Latest, Options, Source};
+use crate::source::{Latest, Options, Source, Text};
 use crate::wiring::House;
 
 /// Where the page, the API and the metrics are served where nothing else is said.
@@ -41,6 +41,28 @@ pub(super) struct RunArgs {
         hide_env_values = true
     )]
     listen: Option<SocketAddr>,
+    /// The commit of the files as they are at the start, where they lie in no checkout that tells it;
+    /// what is read later is of none
+    #[arg(
+        long,
+        value_name = "COMMIT",
+        env = "LAPSED_REVISION",
+        hide_env_values = true,
+        value_parser = commit
+    )]
+    revision: Option<String>,
+}
+
+/// An id of a commit, or another name that a person gave it.
+fn commit(text: &str) -> Result<String, String> {
+    const LONGEST: usize = 100;
+    let plain = |it: char| it.is_ascii_graphic() && !matches!(it, '"' | '\\');
+    match text.len() {
+        1..=LONGEST if text.chars().all(plain) => Ok(text.to_owned()),
+        _ => Err(format!(
+            "a commit is named by 1 to {LONGEST} letters, digits and signs, without spaces"
+        )),
+    }
 }
 
 pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exit> {
@@ -75,7 +97,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
     if args.once {
         daemon::listen_to_signals(Arc::clone(&house.live), house.tools.stop.clone())
             .context("signals cannot be listened to")?;
-        return one_pass(context, &house).await;
+        return one_pass(context, &house, args.revision.as_ref()).await;
     }
     serve(&house, &config, args.listen).await?;
     daemon::listen_to_signals(Arc::clone(&house.live), house.tools.stop.clone())
@@ -85,6 +107,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
         includes(),
         Options {
             max_bytes: config.max_bytes,
+            commit: args.revision.clone(),
             ..Options::default()
         },
         context.clock(),
@@ -163,11 +186,18 @@ pub(super) async fn serve(
     Ok(first.unwrap_or(address))
 }
 
-async fn one_pass(context: &Context, house: &House) -> anyhow::Result<Exit> {
+async fn one_pass(
+    context: &Context,
+    house: &House,
+    commit: Option<&String>,
+) -> anyhow::Result<Exit> {
     let text = context.read_text();
     let latest = match text {
         Ok(text) => Latest {
-            text: Some(Arc::new(text)),
+            text: Some(Arc::new(Text {
+                commit: text.commit.clone().or_else(|| commit.cloned()),
+                ..text
+            })),
             problem: None,
             seen_at: Some(context.clock().now()),
         },

@@ -5,6 +5,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::OFlags;
@@ -65,6 +66,14 @@ pub(super) struct Reader {
     main: PathBuf,
     includes: Includes,
     max_bytes: AtomicU64,
+    said: Option<Said>,
+}
+
+/// The commit of which somebody says that the files are.
+struct Said {
+    commit: String,
+    /// The text that was read first: of another one it was not said.
+    of: OnceLock<String>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -91,7 +100,23 @@ impl Reader {
             main: std::path::absolute(main).unwrap_or_else(|_| main.to_owned()),
             includes,
             max_bytes: AtomicU64::new(max_bytes),
+            said: None,
         }
+    }
+
+    /// Takes somebody's word for the commit of what is read first, where no checkout tells it.
+    pub(super) fn saying(self, commit: Option<String>) -> Self {
+        let of = OnceLock::new();
+        Self {
+            said: commit.map(|commit| Said { commit, of }),
+            ..self
+        }
+    }
+
+    fn said(&self, revision: &str) -> Option<String> {
+        let said = self.said.as_ref()?;
+        let of = said.of.get_or_init(|| revision.to_owned());
+        (of == revision).then(|| said.commit.clone())
     }
 
     pub(super) fn set_max_bytes(&self, max_bytes: u64) {
@@ -132,9 +157,12 @@ impl Reader {
             return Err(SourceError::Changing);
         }
         let places = before.files.iter().map(|entry| entry.real.as_path());
+        let revision = revision(&files);
+        let said = self.said(&revision);
+        let commit = git::commit_of(places.zip(files.iter().map(|file| &*file.bytes)));
         let text = Text {
-            revision: revision(&files),
-            commit: git::commit_of(places.zip(files.iter().map(|file| &*file.bytes))),
+            revision,
+            commit: commit.or(said),
             files,
             unmatched: before.unmatched.clone(),
             outside: before.outside.clone(),

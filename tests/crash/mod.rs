@@ -63,8 +63,9 @@ fn kill_and_settle(kills: u32, seed: u64) {
         .unwrap(),
     );
     slow_down(&home, 3);
+    // A slow machine must not look like a provider that is gone, which is left alone for minutes.
     home.write_text(&home.text(
-        "limits: {per_hour: 100000, per_day: 100000, approval_above: 100000}\n",
+        "limits: {per_hour: 100000, per_day: 100000, approval_above: 100000, stop_after_failures: 1000}\n",
         &items(&home),
     ));
     let mut killed_at_work = 0;

@@ -188,3 +188,32 @@ fn a_config_map_is_carried_out_and_is_of_no_commit() {
     assert!(record.contains("accepted from lapsed.yaml:"), "{record}");
     assert!(!record.contains(", commit "), "{record}");
 }
+
+#[test]
+fn where_no_checkout_tells_the_commit_a_word_is_taken_for_what_stands_there_at_the_start_alone() {
+    let home = Home::new();
+    home.write(&item());
+    let _daemon = home.daemon_with(|command| {
+        command.env("LAPSED_REVISION", "4d3c2b1");
+    });
+    home.until_state(&key(), "canceled");
+    let of = |id: &str| {
+        home.run(&["history", &format!("academy/{id}")])
+            .ended(0)
+            .out
+    };
+    let first = of(cast::KAJABI_ACTIVE);
+    assert!(first.contains(", commit 4d3c2b1"), "{first}");
+    let later = cast::KAJABI_ACTIVE_TOO;
+    home.write(&format!(
+        "{}\n  - {{id: \"{later}\", provider: academy}}",
+        item()
+    ));
+    home.until_state(&format!("academy/{later}"), "canceled");
+    let second = of(later);
+    assert!(!second.contains("commit"), "{second}");
+    for wrong in ["", "two words"] {
+        let told = home.run(&["run", "--once", "--revision", wrong]).ended(64);
+        assert!(told.err.contains("a commit is named by"), "{}", told.err);
+    }
+}

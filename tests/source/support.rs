@@ -20,6 +20,7 @@ pub const QUICK: Options = Options {
     poll: Duration::from_millis(200),
     settle: Duration::from_millis(300),
     max_bytes: 1024 * 1024,
+    commit: None,
 };
 
 /// Each line `include: PATTERN` of a main file includes.
