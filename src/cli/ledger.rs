@@ -2,12 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
+use indicatif::HumanBytes;
+use serde::Serialize;
 
 use super::context::Context;
 use super::{Exit, history, output};
 use crate::ledger::sqlite::{OpenAs, SqliteLedger};
-use crate::ledger::{Command, Ledger as _, LedgerError, Posted};
+use crate::ledger::{Command, EventQuery, Ledger as _, LedgerError, Page, Posted};
+use crate::reconcile::report::{EventReport, LedgerReport, Standpoint};
+
+/// Lines of an export that are read at once.
+const AT_ONCE: u32 = 1_000;
 
 /// The arguments of `ledger`.
 #[derive(Debug, Args)]
@@ -35,6 +42,14 @@ compared and says `lapsed ledger trust`."
         #[arg(value_name = "FILE|FOLDER")]
         to: PathBuf,
     },
+    /// Prints every cancellation and every event of the record as JSON, one a line
+    #[command(
+        after_help = "It reads beside a running daemon, and what is recorded meanwhile may be in it or not. For one moment \
+exactly, export a copy: `lapsed ledger backup copy.db`, then `lapsed ledger export --ledger sqlite:copy.db`."
+    )]
+    Export,
+    /// Gives room that is free within the ledger back to the disk; while no daemon runs
+    Compact,
     /// Checks the chain, and every row against its events
     Verify {
         /// A head that was kept elsewhere and must be part of the chain
@@ -48,6 +63,8 @@ pub(super) async fn run(context: &Context, args: &LedgerArgs) -> anyhow::Result<
         Care::Verify { head } => history::verify(context, head.as_deref()).await,
         Care::Trust { by } => trust(context, by.as_ref()).await,
         Care::Backup { to } => backup(context, to).await,
+        Care::Export => export(context).await,
+        Care::Compact => compact(context),
     }
 }
 
@@ -67,6 +84,82 @@ async fn backup(context: &Context, to: &Path) -> anyhow::Result<Exit> {
         output::count(copied.events, "event"),
         copied.head.block,
         copied.head.hash
+    ));
+    Ok(Exit::Done)
+}
+
+/// One line of an export.
+#[derive(Serialize)]
+struct Line<T> {
+    #[serde(rename = "type")]
+    what: &'static str,
+    #[serde(flatten)]
+    it: T,
+}
+
+fn lines<T: Serialize>(
+    what: &'static str,
+    all: impl IntoIterator<Item = T>,
+) -> anyhow::Result<String> {
+    let mut out = String::new();
+    for it in all {
+        out.push_str(&serde_json::to_string(&Line { what, it })?);
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+async fn export(context: &Context) -> anyhow::Result<Exit> {
+    let (ledger, config) = context.standing().await?;
+    let config = config.ok_or_else(|| {
+        anyhow!("no revision was accepted yet, and the file is not valid; see `lapsed check`")
+    })?;
+    let standpoint = Standpoint::read(&ledger, config, context.clock().now()).await?;
+    let head = LedgerReport {
+        id: standpoint.identity.ledger_id.clone(),
+        doubt: standpoint.identity.doubt.clone(),
+        head: ledger.head().await?,
+    };
+    context.print_exactly(&lines("ledger", [head])?);
+    let mut page = Page {
+        limit: AT_ONCE,
+        ..Page::default()
+    };
+    loop {
+        let rows = ledger.page(page.clone()).await?;
+        let items = rows.iter().map(|it| standpoint.item(it));
+        context.print_exactly(&lines("cancellation", items)?);
+        match rows.last() {
+            Some(last) if rows.len() == AT_ONCE as usize => page.after = last.row,
+            _ => break,
+        }
+    }
+    let commits = ledger.commits().await?;
+    let mut query = EventQuery {
+        after: Some(0),
+        limit: AT_ONCE,
+        ..EventQuery::default()
+    };
+    loop {
+        let found = ledger.events(query.clone()).await?;
+        let events = found.iter().map(|it| EventReport::of(it, &commits));
+        context.print_exactly(&lines("event", events)?);
+        match found.last() {
+            Some(last) if found.len() == AT_ONCE as usize => query.after = Some(last.number),
+            _ => return Ok(Exit::Done),
+        }
+    }
+}
+
+fn compact(context: &Context) -> anyhow::Result<Exit> {
+    let named = context.read().ok();
+    let path = context.ledger_path(named.as_ref().map(|(_, manifest)| &manifest.config))?;
+    let compacted = SqliteLedger::compact(&path)?;
+    context.print(&format!(
+        "{}: {} before, {} now\n",
+        path.display(),
+        HumanBytes(compacted.before),
+        HumanBytes(compacted.after)
     ));
     Ok(Exit::Done)
 }

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use lapsed::sandbox::cast;
+use serde_json::Value;
 
 use crate::support::Home;
 
@@ -91,4 +92,62 @@ fn a_copy_that_is_put_back_is_doubted_and_repeats_nothing() {
         home.truth_of(cast::KAJABI_ACTIVE_TOO)["cancels_effective"],
         1
     );
+}
+
+#[test]
+fn an_export_has_what_the_api_tells_of_each_cancellation_and_each_event_a_line_each() {
+    let home = Home::new();
+    home.write(&first());
+    let daemon = home.daemon();
+    home.until_state(&format!("academy/{}", cast::KAJABI_ACTIVE), "canceled");
+    home.until_state("donations/nobody", "held");
+    let out = home.run(&["ledger", "export"]).ended(0).out;
+    let lines: Vec<Value> = out
+        .lines()
+        .map(|it| serde_json::from_str(it).unwrap())
+        .collect();
+    let of = |what: &str| -> Vec<&Value> { lines.iter().filter(|it| it["type"] == what).collect() };
+    let status = daemon.get("/api/v1/status").json();
+    assert_eq!(lines[0]["id"], status["ledger"]["id"]);
+    let told = daemon.get("/api/v1/cancellations").json();
+    let told = told["items"].as_array().unwrap();
+    let items = of("cancellation");
+    assert_eq!(items.len(), told.len());
+    for (exported, told) in items.iter().zip(told) {
+        for field in ["provider", "id", "state", "terms", "origin", "note"] {
+            assert_eq!(exported[field], told[field], "{field}");
+        }
+    }
+    let told = daemon.get("/api/v1/events?after=0").json();
+    let told = told["events"].as_array().unwrap();
+    let events = of("event");
+    assert!(events.len() >= told.len() && told.len() > 4, "{out}");
+    for (exported, told) in events.iter().zip(told) {
+        assert_eq!(exported["hash"], told["hash"]);
+    }
+}
+
+#[test]
+fn compacting_waits_for_no_daemon_and_keeps_every_row() {
+    let home = Home::new();
+    home.write(&first());
+    let daemon = home.daemon();
+    home.until_state(&format!("academy/{}", cast::KAJABI_ACTIVE), "canceled");
+    let refused = home.run(&["ledger", "compact"]).ended(1);
+    assert!(refused.err.contains("another daemon"), "{}", refused.err);
+    daemon.kill();
+    let exported = |home: &Home| {
+        let out = home.run(&["ledger", "export"]).ended(0).out;
+        out.lines().filter(|it| it.contains("\"event\"")).count()
+    };
+    let before = exported(&home);
+    let told = home.run(&["ledger", "compact"]).ended(0).out;
+    assert!(told.contains(" before, "), "{told}");
+    home.run(&["ledger", "verify"]).ended(0);
+    assert_eq!(exported(&home), before);
+    let _daemon = home.daemon();
+    home.write(&second());
+    home.until_state(&format!("academy/{}", cast::KAJABI_ACTIVE_TOO), "canceled");
+    let nowhere = ["ledger", "compact", "--ledger", "sqlite:not-there.db"];
+    assert!(home.run(&nowhere).ended(1).err.contains("not-there.db"));
 }

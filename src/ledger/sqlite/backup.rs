@@ -22,6 +22,46 @@ impl SqliteLedger {
     }
 }
 
+/// What compacting came to, in bytes on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// Before.
+    pub before: u64,
+    /// Afterwards.
+    pub after: u64,
+}
+
+impl SqliteLedger {
+    /// Gives free room back to the disk, which needs as much again for a while. It blocks.
+    ///
+    /// # Errors
+    /// There is no ledger, a daemon holds it, it is not whole, or there is no room.
+    pub fn compact(path: &Path) -> Result<Compacted, LedgerError> {
+        open::check_place(path)?;
+        if !path.exists() {
+            return Err(LedgerError::Missing {
+                path: path.display().to_string(),
+            });
+        }
+        let _lock = open::lock(path)?;
+        let conn = open::writer(path, false)?;
+        open::check_version(&conn, path)?;
+        open::check_whole(&conn, path)?;
+        let before = size(path);
+        conn.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")?;
+        Ok(Compacted {
+            before,
+            after: size(path),
+        })
+    }
+}
+
+/// Of the database and of what it has not yet taken out of its log.
+fn size(path: &Path) -> u64 {
+    let of = |path: &Path| path.metadata().map_or(0, |it| it.len());
+    of(path) + of(&open::beside(path, "-wal"))
+}
+
 fn backup(conn: &Connection, to: &Path) -> Result<Verification, LedgerError> {
     let unfit = |why: String| LedgerError::Unfit { why };
     let failed = |error: io::Error| unfit(format!("cannot write {}: {error}", to.display()));
