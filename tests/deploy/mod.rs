@@ -3,6 +3,7 @@
 mod gitops;
 mod kubernetes;
 mod pull_request;
+mod upgrade;
 
 use std::process::Command;
 
