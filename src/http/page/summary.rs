@@ -219,12 +219,16 @@ pub fn of_unconfirmed(ids: Vec<String>) -> Option<Point> {
     })
 }
 
-/// Where more is due on the days ahead than the limits of writes let through.
+/// Where more is due on the days ahead than the limits of writes let through. What a provider in
+/// observe mode has due is not sent, and among what is due nobody can tell it apart.
 pub fn of_backlog(
     due: &BTreeMap<NaiveDate, u64>,
     status: &StatusReport,
     until: NaiveDate,
 ) -> Option<Point> {
+    if !status.providers.iter().all(ProviderReport::enforces) {
+        return None;
+    }
     let limit = status.limits.iter().find(|it| it.limit == "per_day")?;
     let today = status.at.date_naive();
     let mut room = limit.most.saturating_sub(limit.used);
@@ -455,13 +459,16 @@ mod tests {
     #[test]
     fn more_than_a_day_of_writes_behind_is_told_with_the_day_on_which_it_ends() {
         let until = day("2026-12-17");
-        let told = |due: &[(&str, u64)]| {
+        let mut status = status();
+        let told = |status: &StatusReport, due: &[(&str, u64)]| {
             let due = due.iter().map(|(date, count)| (day(date), *count));
-            of_backlog(&due.collect(), &status(), until).map(|point| point.details)
+            of_backlog(&due.collect(), status, until).map(|point| point.details)
         };
         // 400 of today's 500 are left, and the rest goes tomorrow.
-        assert_eq!(told(&[("2026-11-20", 450), ("2026-11-26", 450)]), None);
-        let details = told(&[("2026-11-20", 1_000), ("2026-11-27", 1_900)]).unwrap();
+        let little = [("2026-11-20", 450), ("2026-11-26", 450)];
+        assert_eq!(told(&status, &little), None);
+        let much = [("2026-11-20", 1_000), ("2026-11-27", 1_900)];
+        let details = told(&status, &much).unwrap();
         assert_eq!(
             details,
             [
@@ -469,5 +476,7 @@ mod tests {
               500 go in 24 h, so the last of them go about 2026-12-01"
             ]
         );
+        status.providers[0].mode = "observe";
+        assert_eq!(told(&status, &much), None, "nothing is sent");
     }
 }
