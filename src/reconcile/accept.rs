@@ -497,10 +497,13 @@ pub fn waits(
         Compared::Kept { sooner: None, .. } | Compared::Finished { sooner: None } => return None,
     };
     let all: u64 = verdict.counts.sooner.values().sum();
-    verdict
-        .approval
-        .contains(name)
-        .then(|| format!("{why}: one of {all} in this revision that together need an approval"))
+    let most = shift.after.limits.approval_above;
+    verdict.approval.contains(name).then(|| {
+        format!(
+            "{why}: one of {all} in this revision that are new, earlier or harsher, of which \
+             `approval_above` lets {most} through in 24 h"
+        )
+    })
 }
 
 fn incoming(

@@ -1,7 +1,8 @@
 //! A ledger that the first version wrote, at work when it was killed, carried on by this one.
 //!
 //! `first_release/` holds it as the binary of that time left it: one request was on its way, of another
-//! one the answer was lost, one was done, one held, two were to come.
+//! one the answer was lost, one was done, one held, two were to come. It was a machine that has been
+//! started anew since: another boot stands in it.
 
 use std::collections::BTreeMap;
 

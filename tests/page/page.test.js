@@ -168,6 +168,7 @@ cancellations:
 
   test('one item tells everything, and where it stands in the file', async () => {
     const { page, context } = await open(house, '/cancellations/academy/2145872');
+    assert.match(await text(page, '.verdict'), /^All is well$/, 'each page says how things stand');
     assert.match(await text(page, 'main'), new RegExp(LONG));
     assert.match(await text(page, 'main'), new RegExp(HEBREW));
     await page.getByRole('link', { name: /^lapsed\.yaml:\d+$/ }).click();
@@ -261,7 +262,9 @@ ${extra}`;
     assert.match(points, /donations does not accept the credentials/i);
     const all = (await house.api('status')).totals.held;
     assert.match(points, new RegExp(`${all} cancellations are held\n`, 'i'), 'the same number as in the line and the table');
-    assert.match(points, /billing is not confirmed for 1 cancellation\s+academy\/2145873/i);
+    assert.match(points, /billing is not confirmed for 1 cancellation\n.*\nacademy\/2145873/i);
+    assert.match(await text(page, 'section[aria-labelledby=next]'), new RegExp(`${all} held\\.`));
+    assert.match(await text(page, 'section[aria-labelledby=done]'), /billing not confirmed/);
     assert.match(points, /next try at \d\d:\d\d:\d\d UTC \((in|now)/);
     await context.close();
     await holdsUp(house, '/', 'trouble');
@@ -270,8 +273,8 @@ ${extra}`;
   test('what is held stands by its reason, with what frees it', async () => {
     const { page, context } = await open(house, '/');
     const held = await text(page, '.holds');
-    assert.match(held, /lapsed approve [0-9a-f]{32}\s+Lets 6 of lapsed\.yaml be cancelled, at the next run: all are due already/i);
-    assert.equal(held.match(/together need an approval/g).length, 1, 'what is the same for each is said once');
+    assert.match(held, /lapsed approve [0-9a-f]{32}\s+Lets these 6 of lapsed\.yaml be cancelled, at the next run: all are due already/i);
+    assert.equal(held.match(/approval_above lets 4 through/g).length, 1, 'what is the same for each is said once');
     const hold = page.locator('.hold', { hasText: 'payment plan' });
     assert.match(await hold.innerText(), /academy\/2145875/);
     assert.ok((await hold.locator('.cure').innerText()).length > 20);

@@ -11,8 +11,8 @@ pub fn moment(at: &Value, now: &Value, none: Option<&str>) -> Value {
 }
 
 /// `{{ at | exact(now) }}`: the same, with seconds.
-pub fn exact(at: &Value, now: &Value) -> Value {
-    told(at, now, "%Y-%m-%d&nbsp;%H:%M:%S", None)
+pub fn exact(at: &Value, now: &Value, none: Option<&str>) -> Value {
+    told(at, now, "%Y-%m-%d&nbsp;%H:%M:%S", none)
 }
 
 /// A time in UTC within a sentence.
@@ -44,8 +44,10 @@ fn told(at: &Value, now: &Value, form: &str, none: Option<&str>) -> Value {
 /// How far an instant is from now, roughly, in words.
 pub fn distance(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (at - now).num_seconds();
-    if seconds.abs() < 5 {
-        return "now".to_owned();
+    match seconds {
+        -4..0 => return "just now".to_owned(),
+        0..2 => return "now".to_owned(),
+        _ => {}
     }
     let size = distance_of(seconds.unsigned_abs());
     if seconds < 0 {

@@ -9,7 +9,7 @@ use crate::model::hold::HoldReason;
 use crate::model::standing::State;
 use crate::reconcile::live::SourceState;
 use crate::reconcile::notice::LOOK_AT_PAYMENTS;
-use crate::reconcile::report::{GateReport, ProviderReport, StatusReport};
+use crate::reconcile::report::{Ahead, GateReport, ProviderReport, StatusReport};
 
 use super::form;
 
@@ -110,8 +110,8 @@ pub fn of_source(source: &SourceState, oldest: Option<DateTime<Utc>>) -> Vec<Poi
         points.push(Point::alarm(
             "the newest file is not valid",
             source.problems.clone(),
-            "the last accepted revision stays in force until the file is mended; `lapsed check` \
-             names every problem",
+            "mend the file, `lapsed check` names every problem; until then the last accepted revision \
+             stays in force, no edit has an effect, and commands such as `lapsed approve` do",
         ));
     }
     if let Some((seen_at, oldest)) = source.seen_at.zip(oldest)
@@ -207,6 +207,34 @@ fn held(status: &StatusReport) -> Option<Point> {
     ))
 }
 
+/// Deadlines that cannot be met, of those that were played through.
+pub fn of_late(ahead: &[Ahead]) -> Option<Point> {
+    let late: Vec<String> = ahead
+        .iter()
+        .filter_map(|it| {
+            Some(format!(
+                "{}/{}: {}",
+                it.provider,
+                it.id,
+                it.obstacle.as_ref()?
+            ))
+        })
+        .collect();
+    let number = late.len() as u64;
+    (number > 0).then(|| {
+        let what = match number {
+            1 => "1 deadline cannot be met".to_owned(),
+            _ => format!("{} deadlines cannot be met", form::count(number)),
+        };
+        Point::alarm(
+            what,
+            late,
+            "one more period is billed for each, unless the schedule, the freeze or the limit that is named \
+             gives way in the file",
+        )
+    })
+}
+
 /// What was settled lately although nobody knows whether its payments have stopped.
 pub fn of_unconfirmed(ids: Vec<String>) -> Option<Point> {
     let number = ids.len() as u64;
@@ -256,8 +284,8 @@ pub fn of_backlog(
             cancellations(waiting),
             form::count(limit.most)
         )],
-        "the earliest deadlines go first; if that is too slow, raise `per_day` and `per_hour` under \
-         `limits` in the file",
+        "the earliest deadlines go first, and one that cannot be met is told as such; to be done sooner, \
+         raise `per_day` and `per_hour` under `limits` in the file",
     ))
 }
 

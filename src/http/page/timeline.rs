@@ -88,11 +88,13 @@ struct Day {
     today: bool,
     ended: u64,
     trouble: u64,
+    held: u64,
     due: u64,
     ending: u64,
     deadlines: u64,
     ended_height: f64,
     trouble_height: f64,
+    held_height: f64,
     due_height: f64,
     ending_height: f64,
     /// Where the number above the bars stands.
@@ -139,13 +141,13 @@ impl Timeline {
     pub fn of(
         now: DateTime<Utc>,
         days: &Days,
-        ends: &[DateTime<Utc>],
+        still: Still<'_>,
         freezes: &[Freeze],
         ahead: &[Ahead],
     ) -> Self {
         let scale = Scale::of(now);
         let bars = scale.windows(ahead);
-        let drawn = scale.days(days, ends);
+        let drawn = scale.days(days, still);
         Self {
             width: WIDTH,
             height: FIRST_WINDOW + NEXT_WINDOW * bars.len() as f64,
@@ -161,6 +163,17 @@ impl Timeline {
             windows: bars,
         }
     }
+}
+
+/// What stands still, or goes by itself, beside what is due.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Still<'s> {
+    /// When the provider ends what it was told to end.
+    pub ends: &'s [DateTime<Utc>],
+    /// What is held now.
+    pub held: u64,
+    /// Of these, what is counted as due as well: held for its provider's sake.
+    pub held_by_gates: u64,
 }
 
 /// From instants to places.
@@ -189,14 +202,14 @@ impl Scale {
         round(place * WIDTH)
     }
 
-    fn days(&self, days: &Days, ends: &[DateTime<Utc>]) -> Vec<Day> {
+    fn days(&self, days: &Days, still: Still<'_>) -> Vec<Day> {
         let today = self.now.date_naive();
         let mut ending: BTreeMap<NaiveDate, u64> = BTreeMap::new();
-        for end in ends {
+        for end in still.ends {
             *ending.entry(end.date_naive()).or_default() += 1;
         }
         let overdue: u64 = days.due.range(..today).map(|(_, count)| count).sum();
-        let numbers: Vec<(NaiveDate, [u64; 4])> = self
+        let numbers: Vec<(NaiveDate, [u64; 5])> = self
             .span
             .from
             .iter_days()
@@ -208,13 +221,16 @@ impl Scale {
                 };
                 let ended = settled(&[State::Canceled, State::AlreadyCanceled]);
                 let trouble = settled(&[State::Failed, State::Missed]);
-                // What is overdue is due today.
+                // What is overdue is due today, and what is held stands there.
+                let held = if date == today { still.held } else { 0 };
                 let due = match date.cmp(&today) {
                     std::cmp::Ordering::Less => 0,
-                    std::cmp::Ordering::Equal => overdue + at(&days.due, date),
+                    std::cmp::Ordering::Equal => {
+                        (overdue + at(&days.due, date)).saturating_sub(still.held_by_gates)
+                    }
                     std::cmp::Ordering::Greater => at(&days.due, date),
                 };
-                (date, [ended, trouble, due, at(&ending, date)])
+                (date, [ended, trouble, held, due, at(&ending, date)])
             })
             .collect();
         let tallest = numbers.iter().map(|(_, counts)| counts.iter().sum::<u64>());
@@ -231,7 +247,7 @@ impl Scale {
                     self.x(midnight(date) + TimeDelta::days(1)),
                 );
                 let heights = counts.map(height);
-                let [ended, trouble, due, ending] = counts;
+                let [ended, trouble, held, due, ending] = counts;
                 Day {
                     label: label(date, today),
                     long: date.format("%a %-d %b %Y").to_string(),
@@ -243,13 +259,15 @@ impl Scale {
                     today: date == today,
                     ended,
                     trouble,
+                    held,
                     due,
                     ending,
                     deadlines: at(&days.deadlines, date),
                     ended_height: heights[0],
                     trouble_height: heights[1],
-                    due_height: heights[2],
-                    ending_height: heights[3],
+                    held_height: heights[2],
+                    due_height: heights[3],
+                    ending_height: heights[4],
                     number_y: round(GROUND - heights.iter().sum::<f64>() - 4.0),
                     number: counts.iter().sum(),
                 }
@@ -345,9 +363,13 @@ fn words(days: &[Day], today: NaiveDate) -> String {
         ending => format!(" The provider ends {ending} by itself, as it was told to."),
     };
     let now = days.iter().find(|day| day.date == today.to_string());
+    let held = match sum(|day| day.held) {
+        0 => String::new(),
+        held => format!(" {held} are held."),
+    };
     format!(
         "In the last {BEHIND} days {ended} ended and {trouble} failed or were missed. Today {} are \
-         due, and {due} by the end of the next {AHEAD} days, in which {deadlines} deadlines lie.{ending}",
+         due, and {due} by the end of the next {AHEAD} days, in which {deadlines} deadlines lie.{ending}{held}",
         now.map_or(0, |day| day.due)
     )
 }
@@ -365,7 +387,7 @@ mod tests {
     }
 
     fn drawn(days: &Days) -> Vec<Day> {
-        Scale::of(now()).days(days, &[])
+        Scale::of(now()).days(days, Still::default())
     }
 
     #[test]
@@ -383,8 +405,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_stands_under_today_and_is_not_due_as_well() {
+        let days = Days {
+            due: BTreeMap::from([(day("2026-11-26"), 3)]),
+            ..Days::default()
+        };
+        let still = Still {
+            held: 5,
+            held_by_gates: 2,
+            ..Still::default()
+        };
+        let drawn = Scale::of(now()).days(&days, still);
+        let today = drawn.iter().find(|day| day.today).unwrap();
+        assert_eq!([today.due, today.held, today.number], [1, 5, 6]);
+    }
+
+    #[test]
     fn what_the_provider_ends_by_itself_stands_on_its_day() {
-        let drawn = Scale::of(now()).days(&Days::default(), &[now() + TimeDelta::days(3)]);
+        let drawn = Scale::of(now()).days(
+            &Days::default(),
+            Still {
+                ends: &[now() + TimeDelta::days(3)],
+                ..Still::default()
+            },
+        );
         let ending: Vec<&str> = drawn
             .iter()
             .filter(|day| day.ending == 1 && day.number == 1)
@@ -411,7 +455,7 @@ mod tests {
 
     #[test]
     fn this_moment_stands_between_the_days() {
-        let timeline = Timeline::of(now(), &Days::default(), &[], &[], &[]);
+        let timeline = Timeline::of(now(), &Days::default(), Still::default(), &[], &[]);
         assert!(timeline.is_empty());
         let today = timeline.days.iter().find(|day| day.today).unwrap();
         assert!((timeline.now_x - today.middle).abs() < 0.2);

@@ -23,7 +23,7 @@ use super::super::App;
 use super::super::problem::Problem;
 use super::form;
 use super::summary::{self, Point, Summary};
-use super::timeline::{self, Timeline};
+use super::timeline::{self, Still, Timeline};
 
 /// How many rows of a list are shown.
 const SHOWN: usize = 8;
@@ -68,11 +68,22 @@ pub struct Frame {
     now: DateTime<Utc>,
     version: &'static str,
     started_at: DateTime<Utc>,
+    /// How things stand as a whole, where the page does not tell that itself.
+    verdict: Option<Summary>,
 }
 
 impl Frame {
+    /// With what the front page says first.
+    async fn with_verdict(app: &App, place: &'static str) -> Self {
+        Self {
+            verdict: Some(index(app).await.summary),
+            ..Self::of(app, place)
+        }
+    }
+
     fn of(app: &App, place: &'static str) -> Self {
         Self {
+            verdict: None,
             place,
             now: app.clock.now(),
             version: env!("CARGO_PKG_VERSION"),
@@ -229,6 +240,8 @@ struct Story {
     kind: String,
     /// Of a settlement: the state that it led to, and its note.
     settled: Option<(State, String)>,
+    /// Settled, while nobody knows whether the payments have stopped.
+    unconfirmed: bool,
     text: String,
 }
 
@@ -245,6 +258,7 @@ impl Story {
             id: recorded.key.id.to_string(),
             again: recorded.key.again,
             kind: recorded.kind.replace('_', " "),
+            unconfirmed: unconfirmed_billing(recorded),
             settled,
             text: story::sentence_with_commit(recorded, commits),
         }
@@ -327,7 +341,14 @@ async fn read_board(app: &App, standpoint: &Standpoint) -> Result<Board, LedgerE
     let ending = items(page(app, &[State::Ending], true, READ_AHEAD).await?);
     let ends = ending.iter().filter_map(|it| it.period_end.as_ref());
     let ends: Vec<DateTime<Utc>> = ends.map(|it| it.at).collect();
-    let timeline = Timeline::of(standpoint.now, &days, &ends, freezes, &foretold);
+    let gated = status.providers.iter().flat_map(|it| &it.holds);
+    let gated = gated.filter(|(reason, _)| reason.is_gate());
+    let still = Still {
+        ends: &ends,
+        held: status.totals.get(&State::Held).copied().unwrap_or(0),
+        held_by_gates: gated.map(|(_, count)| count).sum(),
+    };
+    let timeline = Timeline::of(standpoint.now, &days, still, freezes, &foretold);
     let ahead = items(page(app, &[State::Scheduled, State::Retrying], true, READ_AHEAD).await?);
     let flying = [State::Sending, State::Unknown, State::Retrying];
     let flying = items(page(app, &flying, false, SHOWN as u32).await?);
@@ -343,7 +364,7 @@ async fn read_board(app: &App, standpoint: &Standpoint) -> Result<Board, LedgerE
         .await?;
     let none = BTreeMap::new();
     let stories = || events.iter().map(|it| Story::of(it, &none));
-    let mut points = Vec::new();
+    let mut points = Vec::from_iter(summary::of_late(&foretold));
     // A plan that was approved with a limit of its own goes past the common ones.
     if standpoint
         .config
@@ -390,13 +411,15 @@ fn next(
     next
 }
 
+fn unconfirmed_billing(recorded: &Recorded) -> bool {
+    matches!(&recorded.event, Some(Event::Settled { note, .. }) if note.contains(BILLING_NOT_CONFIRMED))
+}
+
 /// What was settled these days of which nobody knows whether the payments have stopped.
 fn unconfirmed(events: &[Recorded], now: DateTime<Utc>) -> Vec<String> {
     let lately = events.iter().filter(|it| now - it.at < UNCONFIRMED_FOR);
     lately
-        .filter(|it| {
-            matches!(&it.event, Some(Event::Settled { note, .. }) if note.contains(BILLING_NOT_CONFIRMED))
-        })
+        .filter(|it| unconfirmed_billing(it))
         .map(|it| format!("{}/{}", it.key.provider, it.key.id))
         .collect()
 }
@@ -548,7 +571,7 @@ pub async fn item(
     }
     let key = requests.first().map(|request| &request.key);
     Ok(Item {
-        frame: Frame::of(app, "cancellations"),
+        frame: Frame::with_verdict(app, "cancellations").await,
         provider: key.map(|key| key.provider.to_string()).unwrap_or_default(),
         id: key.map(|key| key.id.to_string()).unwrap_or_default(),
         requests: ones,
@@ -630,7 +653,7 @@ pub async fn list(
     };
     let found = found.map_err(|error| app.ledger_problem(&error))?;
     Ok(List {
-        frame: Frame::of(app, "cancellations"),
+        frame: Frame::with_verdict(app, "cancellations").await,
         providers: standpoint
             .config
             .providers
@@ -686,7 +709,7 @@ pub async fn events(app: &App, before: Option<i64>) -> Result<Events, Problem> {
     let commits = commits(app).await?;
     let whole = found.len() == OF_EVENTS as usize;
     Ok(Events {
-        frame: Frame::of(app, "events"),
+        frame: Frame::with_verdict(app, "events").await,
         older: found.last().map(|it| it.number).filter(|_| whole),
         later: before.is_some(),
         events: found.iter().map(|it| Story::of(it, &commits)).collect(),
@@ -774,7 +797,7 @@ pub async fn file(app: &App, name: Option<&str>, from: usize) -> Result<File, Pr
         })?),
     };
     Ok(File {
-        frame: Frame::of(app, "file"),
+        frame: Frame::with_verdict(app, "file").await,
         source: Source::of(&app.live.source.load()),
         revision,
         names,
