@@ -452,8 +452,6 @@ impl Pass<'_> {
         answer: &Answer,
     ) -> Result<Request, LedgerError> {
         let now = self.now();
-        let name = &self.party.config.name;
-        self.tools.metrics.attempt(name, answer.outcome());
         let mut change = Change::to(request, now);
         change.events = vec![Event::Answered {
             attempt: intent.attempt(),

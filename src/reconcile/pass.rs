@@ -465,14 +465,16 @@ impl Pass<'_> {
         let watch = Stopwatch::start();
         let events = change.events.clone();
         let after = self.tools.ledger.record(change).await?;
+        let name = &self.party.config.name;
         for event in &events {
             log::event(&after, event);
-        }
-        if events
-            .iter()
-            .any(|event| matches!(event, Event::WindowMissed { .. }))
-        {
-            self.tools.metrics.window_missed(&self.party.config.name);
+            match event {
+                Event::WindowMissed { .. } => self.tools.metrics.window_missed(name),
+                Event::Answered { answer, .. } => {
+                    self.tools.metrics.attempt(name, answer.outcome());
+                }
+                _ => {}
+            }
         }
         for reason in after.standing.holds.difference(&before.standing.holds) {
             self.tools.metrics.blocked(&before.key.provider, *reason);

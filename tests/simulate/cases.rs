@@ -202,6 +202,7 @@ fn fault_of(place: usize, talks: bool) -> Option<String> {
     let mut bench = Bench::new(1);
     bench.world.oracle.lock().unwrap().talks = talks;
     run(&mut bench);
+    bench.world.verify();
     let fault = bench.world.oracle.lock().unwrap().faults.first().cloned();
     fault.map(|fault| {
         format!("{name}: {fault}\nreplay with LAPSED_TEST_CASE={place} cargo test --features planted --test simulate -- each_case")
@@ -212,6 +213,7 @@ fn fault_of(place: usize, talks: bool) -> Option<String> {
 fn anew(bench: &mut Bench, seed: u64, run: impl FnOnce(&mut Bench)) {
     let mut other = Bench::new(seed);
     run(&mut other);
+    other.world.verify();
     let faults = std::mem::take(&mut other.world.oracle.lock().unwrap().faults);
     bench.world.oracle.lock().unwrap().faults.extend(faults);
 }
