@@ -72,7 +72,7 @@ pub struct Options {
     pub poll: Duration,
     /// The whole set must have stood still for so long.
     pub settle: Duration,
-    /// More bytes than this, over all files, are not read.
+    /// More bytes than this, over all files, are not read; until the file says how many, half a gibibyte.
     pub max_bytes: u64,
     /// The commit of what is read first, for where no checkout tells it.
     pub commit: Option<String>,
@@ -123,8 +123,7 @@ impl Source {
         options: Options,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let reader = Reader::new(&main, includes, options.max_bytes);
-        let reader = Arc::new(reader.saying(options.commit.clone()));
+        let reader = Arc::new(Reader::new(&main, includes, &options));
         let latest = watch::Sender::new(Latest::default());
         let asked = Arc::new(Notify::new());
         let follower = Follower::new(
@@ -189,14 +188,15 @@ impl Source {
 /// Reads the files as they are, once: for commands that only show something.
 ///
 /// Does not mind git, because `lapsed check` runs in its hooks and in the middle of merges.
-/// What acts on a single reading waits for [`Source::first`] instead. Blocks.
+/// What acts on a single reading waits for [`Source::first`] instead. Blocks, and neither polls nor waits for
+/// the files to settle.
 ///
 /// # Errors
 ///
 /// When the set cannot be read whole, also because it changes all the time.
-pub fn read_once(main: &Path, includes: &Includes, max_bytes: u64) -> Result<Text, SourceError> {
+pub fn read_once(main: &Path, includes: &Includes, options: &Options) -> Result<Text, SourceError> {
     const TRIES: usize = 3;
-    let reader = Reader::new(main, Arc::clone(includes), max_bytes);
+    let reader = Reader::new(main, Arc::clone(includes), options);
     let mut result = reader.read();
     for _ in 1..TRIES {
         if !matches!(result, Err(SourceError::Changing)) {

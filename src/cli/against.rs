@@ -18,7 +18,7 @@ pub(super) fn read(context: &Context, against: &str) -> anyhow::Result<Manifest>
         } else {
             path.to_owned()
         };
-        let text = source::read_once(&main, &includes(), super::context::MOST_BYTES)?;
+        let text = source::read_once(&main, &includes(), &source::Options::default())?;
         let files = text.files.into_iter().map(|file| (file.name, file.bytes));
         return judge(against, files.collect());
     }

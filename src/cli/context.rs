@@ -17,12 +17,9 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::model::memory::Age;
 use crate::provider::Way;
 use crate::reconcile::accept;
-use crate::source::{self, Includes, Text};
+use crate::source::{self, Includes, Options, Text};
 use crate::telemetry;
 use crate::wiring::Environment;
-
-/// More bytes than this are not read before the file says how many it allows.
-pub(super) const MOST_BYTES: u64 = 512 << 20;
 
 /// The file is not valid.
 #[derive(Debug, thiserror::Error)]
@@ -173,10 +170,18 @@ impl Context {
 
     /// Reads the files as they now are.
     pub(super) fn read_text(&self) -> anyhow::Result<Text> {
+        self.read_text_of(None)
+    }
+
+    /// The same, of a commit where no checkout tells it.
+    pub(super) fn read_text_of(&self, commit: Option<String>) -> anyhow::Result<Text> {
         Ok(source::read_once(
             &self.main_file(),
             &includes(),
-            MOST_BYTES,
+            &Options {
+                commit,
+                ..Options::default()
+            },
         )?)
     }
 

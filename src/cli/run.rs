@@ -16,7 +16,7 @@ use crate::desired::Manifest;
 use crate::ledger::Ledger;
 use crate::ledger::sqlite::{OpenAs, SqliteLedger};
 use crate::reconcile::accept;
-use crate::source::{Latest, Options, Source, Text};
+use crate::source::{Latest, Options, Source};
 use crate::wiring::House;
 
 /// Where the page, the API and the metrics are served where nothing else is said.
@@ -97,7 +97,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exi
     if args.once {
         daemon::listen_to_signals(Arc::clone(&house.live), house.tools.stop.clone())
             .context("signals cannot be listened to")?;
-        return one_pass(context, &house, args.revision.as_ref()).await;
+        return one_pass(context, &house, args.revision.clone()).await;
     }
     serve(&house, &config, args.listen).await?;
     daemon::listen_to_signals(Arc::clone(&house.live), house.tools.stop.clone())
@@ -189,15 +189,12 @@ pub(super) async fn serve(
 async fn one_pass(
     context: &Context,
     house: &House,
-    commit: Option<&String>,
+    commit: Option<String>,
 ) -> anyhow::Result<Exit> {
-    let text = context.read_text();
+    let text = context.read_text_of(commit);
     let latest = match text {
         Ok(text) => Latest {
-            text: Some(Arc::new(Text {
-                commit: text.commit.clone().or_else(|| commit.cloned()),
-                ..text
-            })),
+            text: Some(Arc::new(text)),
             problem: None,
             seen_at: Some(context.clock().now()),
         },

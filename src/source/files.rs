@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use super::error::SourceError;
-use super::{Includes, Outside, SourceFile, Text, git, includes};
+use super::{Includes, Options, Outside, SourceFile, Text, git, includes};
 
 /// As many links as Linux follows in one path.
 const MOST_LINKS: usize = 40;
@@ -66,6 +66,7 @@ pub(super) struct Reader {
     main: PathBuf,
     includes: Includes,
     max_bytes: AtomicU64,
+    /// Where no checkout tells the commit.
     said: Option<Said>,
 }
 
@@ -95,21 +96,16 @@ impl Survey {
 }
 
 impl Reader {
-    pub(super) fn new(main: &Path, includes: Includes, max_bytes: u64) -> Self {
+    pub(super) fn new(main: &Path, includes: Includes, options: &Options) -> Self {
+        let said = options.commit.clone().map(|commit| Said {
+            commit,
+            of: OnceLock::new(),
+        });
         Self {
             main: std::path::absolute(main).unwrap_or_else(|_| main.to_owned()),
             includes,
-            max_bytes: AtomicU64::new(max_bytes),
-            said: None,
-        }
-    }
-
-    /// Takes somebody's word for the commit of what is read first, where no checkout tells it.
-    pub(super) fn saying(self, commit: Option<String>) -> Self {
-        let of = OnceLock::new();
-        Self {
-            said: commit.map(|commit| Said { commit, of }),
-            ..self
+            max_bytes: AtomicU64::new(options.max_bytes),
+            said,
         }
     }
 
@@ -159,10 +155,15 @@ impl Reader {
         let places = before.files.iter().map(|entry| entry.real.as_path());
         let revision = revision(&files);
         let said = self.said(&revision);
-        let commit = git::commit_of(places.zip(files.iter().map(|file| &*file.bytes)));
+        let bytes = files.iter().map(|file| &*file.bytes);
+        let commit = match git::provenance(places.zip(bytes)) {
+            git::Provenance::NoCheckout => said,
+            git::Provenance::Changed => None,
+            git::Provenance::Commit(commit) => Some(commit),
+        };
         let text = Text {
             revision,
-            commit: commit.or(said),
+            commit,
             files,
             unmatched: before.unmatched.clone(),
             outside: before.outside.clone(),

@@ -45,14 +45,32 @@ fn git_folder(folder: &Path) -> Option<PathBuf> {
     Some(folder.join(place))
 }
 
-/// The id of the commit at which the checkout around these files stands. None where there is no
-/// checkout, and where one of them is not to the byte as the commit has it: then it is of no commit.
-pub(super) fn commit_of<'f>(
+/// What git says of some files.
+pub(super) enum Provenance {
+    /// They lie in no checkout.
+    NoCheckout,
+    /// One of them is not to the byte as the commit of its checkout has it: they are of no commit.
+    Changed,
+    /// The id of the commit at which the checkout around them stands.
+    Commit(String),
+}
+
+/// Of which commit these files are.
+pub(super) fn provenance<'f>(files: impl IntoIterator<Item = (&'f Path, &'f [u8])>) -> Provenance {
+    let mut files = files.into_iter().peekable();
+    let folder = files.peek().and_then(|(main, _)| main.parent());
+    match folder.and_then(|it| gix::discover(it).ok()) {
+        None => Provenance::NoCheckout,
+        Some(repository) => {
+            commit_of(&repository, files).map_or(Provenance::Changed, Provenance::Commit)
+        }
+    }
+}
+
+fn commit_of<'f>(
+    repository: &gix::Repository,
     files: impl IntoIterator<Item = (&'f Path, &'f [u8])>,
 ) -> Option<String> {
-    let mut files = files.into_iter().peekable();
-    let (main, _) = files.peek()?;
-    let repository = gix::discover(main.parent()?).ok()?;
     let top = repository.workdir()?.canonicalize().ok()?;
     let commit = repository.head_commit().ok()?;
     let tree = commit.tree().ok()?;

@@ -212,6 +212,21 @@ fn where_no_checkout_tells_the_commit_a_word_is_taken_for_what_stands_there_at_t
     home.until_state(&format!("academy/{later}"), "canceled");
     let second = of(later);
     assert!(!second.contains("commit"), "{second}");
+    // In a checkout git has the word, also where it says that this is no commit.
+    let folder = repository(&home);
+    std::fs::write(folder.join("lapsed.yaml"), home.text("", &item())).unwrap();
+    let other = home.path().join("other.db");
+    let place = format!("sqlite:{}", other.display());
+    let main = folder.join("lapsed.yaml");
+    let of_main = ["--config", main.to_str().unwrap(), "--ledger", &place];
+    let once = ["run", "--once", "--revision", "4d3c2b1"];
+    home.run(&[&once[..], &of_main].concat()).ended(0);
+    let told = home.run(&[&["history", &key()], &of_main[..]].concat());
+    let told = told.ended(0).out;
+    assert!(
+        told.contains("accepted from") && !told.contains("commit"),
+        "{told}"
+    );
     for wrong in ["", "two words"] {
         let told = home.run(&["run", "--once", "--revision", wrong]).ended(64);
         assert!(told.err.contains("a commit is named by"), "{}", told.err);

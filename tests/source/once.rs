@@ -3,9 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use lapsed::source::{SourceError, read_once};
+use lapsed::source::{Options, SourceError, read_once};
 
-use super::support::{contents, includes, link, read, write};
+use super::support::{QUICK, contents, includes, link, read, write};
 
 #[test]
 fn the_main_file_comes_first_and_the_others_by_name() {
@@ -112,8 +112,12 @@ fn the_limit_is_on_all_files_together() {
     let main = folder.path().join("lapsed.yaml");
     write(&main, "include: a.yaml\n");
     write(folder.path().join("a.yaml"), "1234");
-    assert!(read_once(&main, &includes(), 20).is_ok());
-    let error = read_once(&main, &includes(), 19).unwrap_err();
+    let read_up_to = |max_bytes| {
+        let options = Options { max_bytes, ..QUICK };
+        read_once(&main, &includes(), &options)
+    };
+    assert!(read_up_to(20).is_ok());
+    let error = read_up_to(19).unwrap_err();
     assert_eq!(error, SourceError::TooLarge { max_bytes: 19 });
 }
 

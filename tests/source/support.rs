@@ -35,7 +35,7 @@ pub fn includes() -> Includes {
 }
 
 pub fn read(main: &Path) -> Result<Text, SourceError> {
-    read_once(main, &includes(), QUICK.max_bytes)
+    read_once(main, &includes(), &QUICK)
 }
 
 pub fn write(path: impl AsRef<Path>, text: &str) {
