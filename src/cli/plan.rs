@@ -348,7 +348,7 @@ impl Told<'_> {
                 digest,
                 items,
                 accepted,
-                due: _,
+                ..
             } = waiting;
             let (wait, have) = match items {
                 1 => ("waits", "has"),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 
 use super::context::Context;
@@ -84,7 +85,7 @@ async fn once(context: &Context, format: Format) -> anyhow::Result<String> {
     };
     let held = standpoint.list(&ledger, &held).await?.items;
     let mut text = human(&status, &due, &held);
-    text.push_str(&waiting(&ledger.waiting().await?));
+    text.push_str(&waiting(&ledger.waiting().await?, now));
     if let Err(error) = context.read() {
         let first = error.to_string();
         let first = first
@@ -100,7 +101,7 @@ async fn once(context: &Context, format: Format) -> anyhow::Result<String> {
 }
 
 /// What waits for a person, and what to type.
-fn waiting(waiting: &[Waiting]) -> String {
+fn waiting(waiting: &[Waiting], now: DateTime<Utc>) -> String {
     let mut out = String::new();
     for it in waiting {
         let what = match it.what {
@@ -109,13 +110,28 @@ fn waiting(waiting: &[Waiting]) -> String {
         };
         let _ = writeln!(
             out,
-            "\nWaiting {what}: {} of {}; compare with `lapsed plan`, then\n  lapsed approve {}",
+            "\nWaiting {what}: {} of {}{}; compare with `lapsed plan`, then\n  lapsed approve {}",
             output::count(it.items, "item"),
             it.file,
+            due(it, now),
             it.digest
         );
     }
     out
+}
+
+/// When what waits would go.
+fn due(waiting: &Waiting, now: DateTime<Utc>) -> String {
+    match waiting.due.filter(|_| waiting.what == What::Approval) {
+        None => String::new(),
+        Some(due) if due.last <= now => ", due already".to_owned(),
+        Some(due) if due.first == due.last => format!(", due {}", output::second(due.last)),
+        Some(due) => format!(
+            ", due from {} to {}",
+            output::second(due.first),
+            output::second(due.last)
+        ),
+    }
 }
 
 fn human(status: &StatusReport, due: &[ItemReport], held: &[ItemReport]) -> String {

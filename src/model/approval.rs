@@ -45,11 +45,12 @@ impl What {
 #[derive(Clone, Debug, Default)]
 pub struct Gathering {
     lines: BTreeSet<String>,
+    due: Option<DueSpan>,
 }
 
 impl Gathering {
-    /// Adds one that waits, on the terms of this digest.
-    pub fn add(&mut self, key: &Key, terms: &str) {
+    /// Adds one that waits, on the terms of this digest, with when it is due as far as that is known.
+    pub fn add(&mut self, key: &Key, terms: &str, due_at: Option<DateTime<Utc>>) {
         let Key {
             provider,
             id,
@@ -57,16 +58,26 @@ impl Gathering {
         } = key;
         self.lines
             .insert(format!("{provider} {id} {again} {terms}"));
+        if let Some(at) = due_at {
+            let span = self.due.get_or_insert(DueSpan {
+                first: at,
+                last: at,
+            });
+            span.first = span.first.min(at);
+            span.last = span.last.max(at);
+        }
     }
 
-    /// How many wait.
-    pub fn len(&self) -> u64 {
-        self.lines.len() as u64
-    }
-
-    /// Whether none does.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+    /// What a person is told of it.
+    pub fn waiting(&self, file: &str, what: What, accepted: bool) -> Waiting {
+        Waiting {
+            file: file.to_owned(),
+            what,
+            digest: self.digest(what),
+            items: self.lines.len() as u64,
+            accepted,
+            due: self.due,
+        }
     }
 
     /// The digest.
@@ -135,16 +146,6 @@ pub struct DueSpan {
     pub last: DateTime<Utc>,
 }
 
-impl DueSpan {
-    /// Of these moments; none where there is none.
-    pub fn of(all: impl IntoIterator<Item = DateTime<Utc>>) -> Option<Self> {
-        all.into_iter().fold(None, |span: Option<Self>, at| {
-            let (first, last) = span.map_or((at, at), |it| (it.first.min(at), it.last.max(at)));
-            Some(Self { first, last })
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +163,7 @@ mod tests {
     fn digest(items: &[(&str, &str)]) -> String {
         let mut gathering = Gathering::default();
         for (id, terms) in items {
-            gathering.add(&key(id), terms);
+            gathering.add(&key(id), terms, None);
         }
         gathering.digest(What::Approval)
     }
@@ -182,20 +183,24 @@ mod tests {
     }
 
     #[test]
-    fn many_are_due_from_the_first_to_the_last_of_them() {
-        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
-        assert_eq!(DueSpan::of([]), None);
-        let (first, last) = (at(1), at(3));
-        assert_eq!(
-            DueSpan::of([at(2), last, first]),
-            Some(DueSpan { first, last })
-        );
+    fn what_waits_is_told_with_its_number_and_when_the_first_and_the_last_are_due() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0);
+        let mut gathering = Gathering::default();
+        gathering.add(&key("a"), "t", None);
+        let told = |it: &Gathering| it.waiting("lapsed.yaml", What::Approval, true);
+        assert_eq!((told(&gathering).items, told(&gathering).due), (1, None));
+        for (id, due_at) in [("b", at(2)), ("c", at(3)), ("d", at(1))] {
+            gathering.add(&key(id), "t", due_at);
+        }
+        let due = told(&gathering).due.unwrap();
+        assert_eq!((Some(due.first), Some(due.last)), (at(1), at(3)));
+        assert_eq!(told(&gathering).items, 4);
     }
 
     #[test]
     fn what_vanished_has_another_digest_than_what_waits() {
         let mut gathering = Gathering::default();
-        gathering.add(&key("a"), "t");
+        gathering.add(&key("a"), "t", None);
         assert_ne!(
             gathering.digest(What::Approval),
             gathering.digest(What::Removal)

@@ -75,7 +75,10 @@ fn what_waits_for_an_approval_is_told_with_what_to_type_and_how_the_file_differs
     home.write_text(&text(&item(cast::REVERE_MONTHLY, "")));
     home.run(&["run", "--once"]);
     let status = home.run(&["status"]).ended(0).out;
-    says(&status, &["Waiting for an approval: 1 item of lapsed.yaml"]);
+    says(
+        &status,
+        &["Waiting for an approval: 1 item of lapsed.yaml, due already;"],
+    );
     let explained = home.run(&["explain", &key]).ended(0).out;
     says(
         &explained,

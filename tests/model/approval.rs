@@ -18,20 +18,19 @@ fn what_waits_is_held_by_the_reason_of_its_name() {
 #[test]
 fn what_is_gathered_twice_waits_once() {
     let mut gathering = Gathering::default();
-    assert!(gathering.is_empty());
-    assert_eq!(gathering.len(), 0);
-    gathering.add(&key("a", 1), "t");
-    gathering.add(&key("a", 1), "t");
-    gathering.add(&key("b", 1), "t");
-    assert!(!gathering.is_empty());
-    assert_eq!(gathering.len(), 2);
+    let items = |it: &Gathering| it.waiting("lapsed.yaml", What::Approval, false).items;
+    assert_eq!(items(&gathering), 0);
+    gathering.add(&key("a", 1), "t", None);
+    gathering.add(&key("a", 1), "t", None);
+    gathering.add(&key("b", 1), "t", None);
+    assert_eq!(items(&gathering), 2);
 }
 
 #[test]
 fn a_digest_is_that_of_the_provider_the_id_the_number_and_the_terms() {
     let digest = |key, terms: &str| {
         let mut gathering = Gathering::default();
-        gathering.add(&key, terms);
+        gathering.add(&key, terms, None);
         gathering.digest(What::Approval)
     };
     let one = digest(key("a", 1), "t");

@@ -13,7 +13,7 @@ use super::Tx;
 use super::accept::resume;
 use super::rows::{self, COLUMNS};
 use crate::ledger::{Close, LedgerError, Member, Posted};
-use crate::model::approval::{Approved, Approving, DueSpan, Gathering, Waiting, What};
+use crate::model::approval::{Approved, Approving, Gathering, Waiting, What};
 use crate::model::request::Request;
 use crate::model::standing::Event;
 
@@ -41,19 +41,11 @@ struct Group {
     what: What,
     gathering: Gathering,
     rows: Vec<(i64, String)>,
-    due: Vec<DateTime<Utc>>,
 }
 
 impl Group {
     fn waiting(&self) -> Waiting {
-        Waiting {
-            file: self.file.clone(),
-            what: self.what,
-            digest: self.gathering.digest(self.what),
-            items: self.gathering.len(),
-            accepted: true,
-            due: DueSpan::of(self.due.iter().copied()),
-        }
+        self.gathering.waiting(&self.file, self.what, true)
     }
 }
 
@@ -89,11 +81,9 @@ fn groups(conn: &Connection, what: What) -> Result<Vec<Group>, LedgerError> {
                 what,
                 gathering: Gathering::default(),
                 rows: Vec::new(),
-                due: Vec::new(),
             });
-        group.gathering.add(&request.key, &terms);
+        group.gathering.add(&request.key, &terms, request.due_at);
         group.rows.push((request.row, terms));
-        group.due.extend(request.due_at);
     }
     Ok(groups.into_values().collect())
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::config::Config;
 use crate::desired::Manifest;
 use crate::ledger::{LedgerError, Member, Page};
-use crate::model::approval::{Approved, Approving, DueSpan, Gathering, Waiting, What};
+use crate::model::approval::{Approved, Approving, Gathering, Waiting, What};
 use crate::model::hold::HoldReason;
 use crate::model::ids::{Key, ProviderName};
 use crate::model::memory::{Comparison, Verdict};
@@ -514,36 +514,21 @@ pub(super) async fn gone(
     }
 }
 
-/// What waits in one file.
-#[derive(Default)]
-struct Group {
-    gathering: Gathering,
-    due: Vec<DateTime<Utc>>,
-}
-
 /// One digest per file over what waits for an approval there.
 pub(super) fn digests(drafts: &[Draft], gone: &[Request]) -> Vec<Waiting> {
-    let mut waiting: BTreeMap<(What, &str), Group> = BTreeMap::new();
+    let mut waiting: BTreeMap<(What, &str), Gathering> = BTreeMap::new();
     let all = drafts.iter().map(|draft| &draft.request).chain(gone);
     for request in all {
         for what in What::ALL {
             if request.standing.holds.contains(&what.hold()) {
                 let place = (what, request.place.file.as_str());
                 let group = waiting.entry(place).or_default();
-                group.gathering.add(&request.key, &request.terms.digest());
-                group.due.extend(request.due_at);
+                group.add(&request.key, &request.terms.digest(), request.due_at);
             }
         }
     }
     waiting
         .into_iter()
-        .map(|((what, file), group)| Waiting {
-            file: file.to_owned(),
-            what,
-            digest: group.gathering.digest(what),
-            items: group.gathering.len(),
-            accepted: false,
-            due: DueSpan::of(group.due),
-        })
+        .map(|((what, file), group)| group.waiting(file, what, false))
         .collect()
 }
