@@ -271,6 +271,13 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether it settles what was found deactivated at Kajabi, of which nobody knows whether the
+    /// payments have stopped.
+    pub fn leaves_billing_open(&self) -> bool {
+        matches!(self, Self::Settled { as_, note, .. }
+            if *as_ != Settlement::Failed && note.ends_with(BILLING_NOT_CONFIRMED))
+    }
+
     /// The word for its kind in the record.
     pub const fn kind(&self) -> &'static str {
         match self {

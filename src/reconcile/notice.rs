@@ -12,7 +12,7 @@ use crate::model::hold::HoldReason;
 use crate::model::ids::Key;
 use crate::model::notice::{Notice, NoticeKind};
 use crate::model::request::Request;
-use crate::model::standing::{BILLING_NOT_CONFIRMED, Event, Settlement, State};
+use crate::model::standing::{Event, Settlement, State};
 use crate::model::terms::short_digest;
 
 use super::live::SourceState;
@@ -27,7 +27,7 @@ const UNKNOWN_FOR: TimeDelta = TimeDelta::hours(1);
 /// How long after its time something without a deadline may be held.
 const HELD_FOR: TimeDelta = TimeDelta::hours(1);
 
-/// What a person does about [`BILLING_NOT_CONFIRMED`].
+/// What a person does about what [`Event::leaves_billing_open`].
 pub const LOOK_AT_PAYMENTS: &str = "Kajabi does not tell whether the payments have stopped too: look at the customer's next payment there, and stop it by hand if one is planned. Nothing more is sent for it.";
 
 /// What an event of the record tells, with the request as it now stands; none: nothing that anybody
@@ -47,7 +47,7 @@ pub fn of_event(recorded: &Recorded, item: &ItemReport) -> Option<Notice> {
             ),
             json!({ "note": note }),
         ),
-        Event::Settled { note, .. } if note.contains(BILLING_NOT_CONFIRMED) => (
+        settled @ Event::Settled { note, .. } if settled.leaves_billing_open() => (
             NoticeKind::BillingNotConfirmed,
             format!("{key} was settled: {note}. {LOOK_AT_PAYMENTS}"),
             json!({ "note": note, "state": item.state }),

@@ -22,6 +22,20 @@ use crate::reconcile::report::ListQuery;
 use self::view::Asked;
 
 mod form;
+#[cfg(test)]
+mod moments {
+    //! What the tests of this room call now, and days by their names.
+
+    use chrono::{DateTime, NaiveDate, Utc};
+
+    pub fn now() -> DateTime<Utc> {
+        "2026-11-26T12:00:00Z".parse().unwrap()
+    }
+
+    pub fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+}
 mod summary;
 mod timeline;
 mod view;

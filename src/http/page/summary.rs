@@ -405,19 +405,12 @@ pub fn line(totals: &BTreeMap<State, u64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::moments::{day, now};
     use super::*;
     use crate::ledger::Head;
     use crate::model::ids::ProviderName;
     use crate::model::provider::ProviderKind;
     use crate::reconcile::report::{LedgerReport, LimitReport};
-
-    fn now() -> DateTime<Utc> {
-        "2026-11-26T12:00:00Z".parse().unwrap()
-    }
-
-    fn day(text: &str) -> NaiveDate {
-        text.parse().unwrap()
-    }
 
     fn status() -> StatusReport {
         StatusReport {

@@ -376,15 +376,8 @@ fn words(days: &[Day], today: NaiveDate) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::moments::{day, now};
     use super::*;
-
-    fn now() -> DateTime<Utc> {
-        "2026-11-26T12:00:00Z".parse().unwrap()
-    }
-
-    fn day(text: &str) -> NaiveDate {
-        text.parse().unwrap()
-    }
 
     fn drawn(days: &Days) -> Vec<Day> {
         Scale::of(now()).days(days, Still::default())

@@ -9,14 +9,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::config::Mode;
-use crate::ledger::{EventQuery, LedgerError, Page, Recorded, RevisionHead};
+use crate::ledger::{Days, EventQuery, LedgerError, Page, Recorded, RevisionHead};
 use crate::model::hold::HoldReason;
-use crate::model::ids::ProviderName;
 use crate::model::request::Request;
-use crate::model::standing::{BILLING_NOT_CONFIRMED, Event, State};
+use crate::model::standing::{Event, State};
 use crate::reconcile::excerpt::{Excerpt, quotable};
 use crate::reconcile::live::SourceState;
-use crate::reconcile::report::{Ahead, ItemReport, ListQuery, Standpoint, StatusReport};
+use crate::reconcile::report::{
+    Ahead, ItemReport, ListQuery, ProviderReport, Standpoint, StatusReport,
+};
 use crate::reconcile::story;
 
 use super::super::App;
@@ -74,9 +75,9 @@ pub struct Frame {
 
 impl Frame {
     /// With what the front page says first.
-    async fn with_verdict(app: &App, place: &'static str) -> Self {
+    fn under(app: &App, place: &'static str, summary: Summary) -> Self {
         Self {
-            verdict: Some(index(app).await.summary),
+            verdict: Some(summary),
             ..Self::of(app, place)
         }
     }
@@ -114,9 +115,6 @@ impl Index {
 #[derive(Debug, Serialize)]
 struct Board {
     status: StatusReport,
-    /// What else is to be said above.
-    #[serde(skip)]
-    points: Vec<Point>,
     /// The states that have a column.
     columns: Vec<State>,
     flying: Vec<ItemReport>,
@@ -258,47 +256,102 @@ impl Story {
             id: recorded.key.id.to_string(),
             again: recorded.key.again,
             kind: recorded.kind.replace('_', " "),
-            unconfirmed: unconfirmed_billing(recorded),
+            unconfirmed: leaves_billing_open(recorded),
             settled,
             text: story::sentence_with_commit(recorded, commits),
         }
     }
 }
 
-/// The front page, whatever can be told.
-pub async fn index(app: &App) -> Index {
-    let frame = Frame::of(app, "overview");
+/// What the first line of the page rests on.
+struct Grounds {
+    standpoint: Standpoint,
+    status: StatusReport,
+    foretold: Vec<Ahead>,
+    days: Days,
+    /// The newest.
+    events: Vec<Recorded>,
+}
+
+impl Grounds {
+    /// As they are now, or what keeps them from being told.
+    async fn read(app: &App) -> Result<Self, Point> {
+        if app.live.in_force.load().is_none() {
+            return Err(no_revision());
+        }
+        let standpoint = app.standpoint().await;
+        let standpoint = standpoint.map_err(|problem| ledger_failed(problem.detail()))?;
+        let read = Self::seen_from(app, standpoint).await;
+        read.map_err(|error| ledger_failed(app.ledger_problem(&error).detail()))
+    }
+
+    async fn seen_from(app: &App, standpoint: Standpoint) -> Result<Self, LedgerError> {
+        let newest = EventQuery {
+            limit: NEWEST,
+            ..EventQuery::default()
+        };
+        Ok(Self {
+            status: standpoint.status(&*app.ledger).await?,
+            foretold: standpoint.ahead(&*app.ledger).await?,
+            days: app.ledger.days(timeline::span(standpoint.now)).await?,
+            events: app.ledger.events(newest).await?,
+            standpoint,
+        })
+    }
+
+    fn points(&self) -> Vec<Point> {
+        let (now, config) = (self.standpoint.now, &self.standpoint.config);
+        let mut points = summary::of_status(&self.status);
+        points.extend(summary::of_late(&self.foretold));
+        // A plan that was approved with a limit of its own goes past the common ones.
+        if config.approvals.iter().all(|it| it.per_day.is_none()) {
+            let until = timeline::span(now).until;
+            points.extend(summary::of_backlog(&self.days.due, &self.status, until));
+        }
+        points.extend(summary::of_unconfirmed(unconfirmed(&self.events, now)));
+        points
+    }
+}
+
+/// How things stand as a whole, whatever can be told.
+fn summarise(app: &App, grounds: Result<&Grounds, &Point>) -> Summary {
     let source = app.live.source.load();
     let in_force = app.live.in_force.load_full();
     let oldest = in_force
-        .as_ref()
         .and_then(|it| chrono::Duration::from_std(it.config.reconcile.source_max_age).ok())
-        .and_then(|age| frame.now.checked_sub_signed(age));
+        .and_then(|age| app.clock.now().checked_sub_signed(age));
     let mut points = summary::of_source(&source, oldest);
     if let Some(why) = app.live.ledger_failure() {
         points.push(ledger_failed(&why));
     }
-    let board = match in_force {
-        None => Err(no_revision()),
-        Some(_) => board(app).await,
-    };
-    let (summary, board) = match board {
-        Ok(mut board) => {
-            points.extend(summary::of_status(&board.status));
-            points.append(&mut board.points);
-            let line = summary::line(&board.status.totals);
-            (Summary::of(points, line), Some(board))
+    let line = match grounds {
+        Ok(grounds) => {
+            points.extend(grounds.points());
+            summary::line(&grounds.status.totals)
         }
         Err(point) => {
-            points.insert(0, point);
-            let line = "nothing can be told of the cancellations now".to_owned();
-            (Summary::of(points, line), None)
+            points.insert(0, point.clone());
+            "nothing can be told of the cancellations now".to_owned()
         }
     };
+    Summary::of(points, line)
+}
+
+/// The same for a page that tells of something else.
+async fn verdict(app: &App) -> Summary {
+    summarise(app, Grounds::read(app).await.as_ref())
+}
+
+/// The front page, whatever can be told.
+pub async fn index(app: &App) -> Index {
+    let (summary, board) = match board(app).await {
+        Ok((grounds, board)) => (summarise(app, Ok(&grounds)), Some(board)),
+        Err(point) => (summarise(app, Err(&point)), None),
+    };
     Index {
-        frame,
+        frame: Frame::of(app, "overview"),
         summary,
-        seen_at: source.seen_at,
+        seen_at: app.live.source.load().seen_at,
         board,
     }
 }
@@ -319,22 +372,22 @@ fn ledger_failed(why: &str) -> Point {
     )
 }
 
-async fn board(app: &App) -> Result<Board, Point> {
-    let standpoint = app
-        .standpoint()
-        .await
-        .map_err(|problem| ledger_failed(problem.detail()))?;
-    read_board(app, &standpoint)
-        .await
-        .map_err(|error| ledger_failed(app.ledger_problem(&error).detail()))
+async fn board(app: &App) -> Result<(Grounds, Board), Point> {
+    let grounds = Grounds::read(app).await?;
+    let board = read_board(app, &grounds).await;
+    let board = board.map_err(|error| ledger_failed(app.ledger_problem(&error).detail()))?;
+    Ok((grounds, board))
 }
 
-async fn read_board(app: &App, standpoint: &Standpoint) -> Result<Board, LedgerError> {
-    let status = standpoint.status(&*app.ledger).await?;
-    let foretold = standpoint.ahead(&*app.ledger).await?;
-    let days = app.ledger.days(timeline::span(standpoint.now)).await?;
-    let approvals = approvals(app, &status).await?;
-    let freezes = &standpoint.config.freezes;
+async fn read_board(app: &App, grounds: &Grounds) -> Result<Board, LedgerError> {
+    let Grounds {
+        standpoint,
+        status,
+        foretold,
+        days,
+        events,
+    } = grounds;
+    let approvals = approvals(app, status).await?;
     let items = |requests: Vec<Request>| -> Vec<ItemReport> {
         requests.iter().map(|it| standpoint.item(it)).collect()
     };
@@ -348,43 +401,21 @@ async fn read_board(app: &App, standpoint: &Standpoint) -> Result<Board, LedgerE
         held: status.totals.get(&State::Held).copied().unwrap_or(0),
         held_by_gates: gated.map(|(_, count)| count).sum(),
     };
-    let timeline = Timeline::of(standpoint.now, &days, still, freezes, &foretold);
+    let freezes = &standpoint.config.freezes;
+    let timeline = Timeline::of(standpoint.now, days, still, freezes, foretold);
     let ahead = items(page(app, &[State::Scheduled, State::Retrying], true, READ_AHEAD).await?);
     let flying = [State::Sending, State::Unknown, State::Retrying];
     let flying = items(page(app, &flying, false, SHOWN as u32).await?);
     let troubled = [State::Failed, State::Missed];
     let troubled = items(page(app, &troubled, false, SHOWN as u32).await?);
     let stored = items(page(app, &[State::Held], false, NEWEST).await?);
-    let events = app
-        .ledger
-        .events(EventQuery {
-            limit: NEWEST,
-            ..EventQuery::default()
-        })
-        .await?;
     let none = BTreeMap::new();
     let stories = || events.iter().map(|it| Story::of(it, &none));
-    let mut points = Vec::from_iter(summary::of_late(&foretold));
-    // A plan that was approved with a limit of its own goes past the common ones.
-    if standpoint
-        .config
-        .approvals
-        .iter()
-        .all(|it| it.per_day.is_none())
-    {
-        let until = timeline::span(standpoint.now).until;
-        points.extend(summary::of_backlog(&days.due, &status, until));
-    }
-    points.extend(summary::of_unconfirmed(unconfirmed(
-        &events,
-        standpoint.now,
-    )));
     Ok(Board {
-        points,
-        columns: columns(&status),
-        held: held(&status, stored, &ahead, approvals),
+        columns: columns(status),
+        held: held(status, stored, &ahead, approvals),
         timeline: Some(timeline).filter(|it| !it.is_empty()),
-        next: next(standpoint, ahead.into_iter().chain(ending), &foretold),
+        next: next(standpoint, ahead.into_iter().chain(ending), foretold),
         done: stories()
             .filter(|it| it.settled.is_some())
             .take(SHOWN)
@@ -392,7 +423,7 @@ async fn read_board(app: &App, standpoint: &Standpoint) -> Result<Board, LedgerE
         events: stories().take(SHOWN).collect(),
         flying,
         troubled,
-        status,
+        status: status.clone(),
     })
 }
 
@@ -411,15 +442,16 @@ fn next(
     next
 }
 
-fn unconfirmed_billing(recorded: &Recorded) -> bool {
-    matches!(&recorded.event, Some(Event::Settled { note, .. }) if note.contains(BILLING_NOT_CONFIRMED))
+fn leaves_billing_open(recorded: &Recorded) -> bool {
+    let event = recorded.event.as_ref();
+    event.is_some_and(Event::leaves_billing_open)
 }
 
 /// What was settled these days of which nobody knows whether the payments have stopped.
 fn unconfirmed(events: &[Recorded], now: DateTime<Utc>) -> Vec<String> {
     let lately = events.iter().filter(|it| now - it.at < UNCONFIRMED_FOR);
     lately
-        .filter(|it| unconfirmed_billing(it))
+        .filter(|it| leaves_billing_open(it))
         .map(|it| format!("{}/{}", it.key.provider, it.key.id))
         .collect()
 }
@@ -571,7 +603,7 @@ pub async fn item(
     }
     let key = requests.first().map(|request| &request.key);
     Ok(Item {
-        frame: Frame::with_verdict(app, "cancellations").await,
+        frame: Frame::under(app, "cancellations", verdict(app).await),
         provider: key.map(|key| key.provider.to_string()).unwrap_or_default(),
         id: key.map(|key| key.id.to_string()).unwrap_or_default(),
         requests: ones,
@@ -652,8 +684,11 @@ pub async fn list(
         false => standpoint.search(&*app.ledger, &query, &asked.q).await,
     };
     let found = found.map_err(|error| app.ledger_problem(&error))?;
+    let grounds = Grounds::read(app).await;
+    let all = grounds.as_ref().ok().and_then(|it| all(&it.status, &asked));
     Ok(List {
-        frame: Frame::with_verdict(app, "cancellations").await,
+        all,
+        frame: Frame::under(app, "cancellations", summarise(app, grounds.as_ref())),
         providers: standpoint
             .config
             .providers
@@ -666,25 +701,23 @@ pub async fn list(
         next: found.next.map(|row| asked.after(row)),
         later: query.after > 0,
         cut: !asked.q.is_empty() && found.more,
-        all: all(app, standpoint, &asked).await?,
         asked,
     })
 }
 
-/// How many answer to what was asked: known of whole states, not of what is typed.
-async fn all(app: &App, standpoint: &Standpoint, asked: &Asked) -> Result<Option<u64>, Problem> {
-    // What several reasons hold counts once under each.
+/// How many answer to what was asked: known of whole states, not of what is typed, and of reasons
+/// only one by one, where several hold the same.
+fn all(status: &StatusReport, asked: &Asked) -> Option<u64> {
     if !asked.q.is_empty() || asked.hold.is_some() {
-        return Ok(None);
+        return None;
     }
-    let tally = app.ledger.tally(standpoint.now).await;
-    let tally = tally.map_err(|error| app.ledger_problem(&error))?;
-    let of = |name: &ProviderName| asked.provider.as_ref().is_none_or(|it| it == name.as_str());
-    let counts = standpoint.counts(&tally);
-    let wanted = counts
-        .iter()
-        .filter(|((name, state), _)| of(name) && asked.state.is_none_or(|it| it == *state));
-    Ok(Some(wanted.map(|(_, count)| count).sum()))
+    let of = |it: &&ProviderReport| {
+        let asked = asked.provider.as_ref();
+        asked.is_none_or(|asked| asked == it.provider.as_str())
+    };
+    let counts = status.providers.iter().filter(of).flat_map(|it| &it.states);
+    let wanted = counts.filter(|(state, _)| asked.state.is_none_or(|it| it == **state));
+    Some(wanted.map(|(_, count)| count).sum())
 }
 
 /// The record, newest first.
@@ -709,7 +742,7 @@ pub async fn events(app: &App, before: Option<i64>) -> Result<Events, Problem> {
     let commits = commits(app).await?;
     let whole = found.len() == OF_EVENTS as usize;
     Ok(Events {
-        frame: Frame::with_verdict(app, "events").await,
+        frame: Frame::under(app, "events", verdict(app).await),
         older: found.last().map(|it| it.number).filter(|_| whole),
         later: before.is_some(),
         events: found.iter().map(|it| Story::of(it, &commits)).collect(),
@@ -797,7 +830,7 @@ pub async fn file(app: &App, name: Option<&str>, from: usize) -> Result<File, Pr
         })?),
     };
     Ok(File {
-        frame: Frame::with_verdict(app, "file").await,
+        frame: Frame::under(app, "file", verdict(app).await),
         source: Source::of(&app.live.source.load()),
         revision,
         names,
