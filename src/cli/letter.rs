@@ -62,7 +62,7 @@ impl<'c> Letter<'c> {
                 item.again
             ));
         }
-        let natively = self.ends_natively(item);
+        let natively = item.ends_natively();
         // What nothing is sent for has no tick and costs nothing.
         if !matches!(planned.action, Planned::Settle | Planned::Missed) {
             told.extend(self.time(item, planned.acts_at, natively));
@@ -83,11 +83,6 @@ impl<'c> Letter<'c> {
             told.push(format!("Reason: {reason}."));
         }
         told
-    }
-
-    /// Whether its provider ends it by itself at the end of its period.
-    pub(super) fn ends_natively(&self, item: &ItemReport) -> bool {
-        item.ends_with_period && item.kind.capabilities().native_period_end
     }
 
     /// When it ends, and in which window.

@@ -728,6 +728,13 @@ pub struct ItemReport {
     pub changed_at: DateTime<Utc>,
 }
 
+impl ItemReport {
+    /// Whether its provider ends it by itself at the end of its period.
+    pub fn ends_natively(&self) -> bool {
+        self.ends_with_period && self.kind.capabilities().native_period_end
+    }
+}
+
 /// What holds a request.
 #[derive(Clone, Debug, Serialize)]
 pub struct HoldReport {

@@ -408,7 +408,7 @@ mod tests {
     use super::super::moments::{day, now};
     use super::*;
     use crate::ledger::Head;
-    use crate::model::ids::ProviderName;
+    use crate::model::ids::{ProviderName, SubscriptionId};
     use crate::model::provider::ProviderKind;
     use crate::reconcile::report::{LedgerReport, LimitReport};
 
@@ -456,6 +456,34 @@ mod tests {
         assert_eq!(unknown_for(TimeDelta::seconds(1)), None);
         assert_eq!(unknown_for(TimeDelta::minutes(11)), Some(Level::Look));
         assert_eq!(unknown_for(TimeDelta::hours(3)), Some(Level::Alarm));
+    }
+
+    #[test]
+    fn what_is_unknown_alarms_here_when_the_shipped_alert_does() {
+        let rules = include_str!("../../../config/prometheus/rules.yaml");
+        let alert = format!("lapsed:unknown:seconds > {}\n", UNKNOWN_ALARM.num_seconds());
+        assert!(rules.contains(&alert), "{alert}");
+    }
+
+    #[test]
+    fn a_deadline_that_cannot_be_met_is_an_alarm_with_what_is_in_its_way() {
+        let ahead = |obstacle: Option<&str>| Ahead {
+            row: 1,
+            provider: ProviderName::parse("academy").unwrap(),
+            id: SubscriptionId::parse(ProviderKind::Kajabi, "2145872").unwrap(),
+            due_at: now(),
+            deadline_at: Some(now()),
+            slack: None,
+            at: None,
+            obstacle: obstacle.map(str::to_owned),
+        };
+        assert!(of_late(&[ahead(None)]).is_none());
+        let point = of_late(&[ahead(None), ahead(Some("the schedule has no tick in time"))]);
+        let point = point.unwrap();
+        assert_eq!(point.level, Level::Alarm);
+        assert_eq!(point.what, "1 deadline cannot be met");
+        let why = "academy/2145872: the schedule has no tick in time";
+        assert_eq!(point.details, [why]);
     }
 
     #[test]

@@ -155,11 +155,18 @@ impl Next {
             (true, _) => "ends at the provider, which is read back",
             (false, true) => "is looked at; nothing is sent in observe mode",
             (false, false) if item.due_at.is_none() => "is looked at",
+            (false, false) if item.ends_natively() => {
+                "will not be renewed: that is turned off at the provider"
+            }
             (false, false) => "is cancelled",
         };
         let at = match ending {
             true => item.period_end.as_ref().map(|it| it.at).or(item.next_at),
-            false => item.next_at.max(item.due_at),
+            // The limits of writes may let others go first.
+            false => foretold
+                .and_then(|it| it.at)
+                .or(item.next_at)
+                .max(item.due_at),
         };
         Self {
             at,
@@ -580,6 +587,8 @@ pub async fn item(
 ) -> Result<Item, Problem> {
     let mut ones = Vec::new();
     let commits = commits(app).await?;
+    let grounds = Grounds::read(app).await;
+    let foretold = grounds.as_ref().map_or(&[][..], |it| &it.foretold);
     for request in requests {
         let query = EventQuery {
             row: Some(request.row),
@@ -596,14 +605,14 @@ pub async fn item(
         ones.push(One {
             also: also(&item),
             next: matches!(item.state, State::Scheduled | State::Ending)
-                .then(|| Next::of(standpoint, item.clone(), &[])),
+                .then(|| Next::of(standpoint, item.clone(), foretold)),
             item,
             events: events.iter().map(|it| Story::of(it, &commits)).collect(),
         });
     }
     let key = requests.first().map(|request| &request.key);
     Ok(Item {
-        frame: Frame::under(app, "cancellations", verdict(app).await),
+        frame: Frame::under(app, "cancellations", summarise(app, grounds.as_ref())),
         provider: key.map(|key| key.provider.to_string()).unwrap_or_default(),
         id: key.map(|key| key.id.to_string()).unwrap_or_default(),
         requests: ones,
