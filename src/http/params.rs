@@ -4,9 +4,11 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use url::form_urlencoded;
 
 use crate::config::{Config, ProviderConfig};
+use crate::ledger::DuePlace;
 use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
 use crate::model::standing::State;
@@ -105,6 +107,33 @@ impl Params {
     /// It is no number of a row or an event.
     pub fn after(&self) -> Result<Option<i64>, Problem> {
         self.number("after", 0, i64::MAX)
+    }
+
+    /// `order=due`, and the place after which it goes on: the row in `after`, and in `after_due` when
+    /// that is due, in milliseconds since 1970, where it has a time.
+    ///
+    /// # Errors
+    /// There is no such order, or one of them is no number.
+    pub fn by_due(&self) -> Result<Option<Option<DuePlace>>, Problem> {
+        match self.one("order")? {
+            Some("due") => {}
+            None | Some("accepted") => return Ok(None),
+            Some(other) => {
+                return Err(Problem::bad_request(format!(
+                    "`order` is {other:?}; allowed: accepted, due"
+                )));
+            }
+        }
+        let (least, greatest) = (
+            DateTime::<Utc>::MIN_UTC.timestamp_millis(),
+            DateTime::<Utc>::MAX_UTC.timestamp_millis(),
+        );
+        let due_at = self.number("after_due", least, greatest)?;
+        let place = self.after()?.map(|row| DuePlace {
+            due_at: due_at.and_then(DateTime::from_timestamp_millis),
+            row,
+        });
+        Ok(Some(place))
     }
 
     /// `state`, as a list or repeated.

@@ -547,6 +547,27 @@ pub struct Page {
     pub limit: u32,
     /// Earliest due first instead of in the order of rows; `after` is ignored.
     pub by_due: bool,
+    /// Only what comes after this place, where the earliest due is first.
+    pub after_due: Option<DuePlace>,
+}
+
+/// A place in the order of what is due; what has no time comes last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DuePlace {
+    /// When the request there is due.
+    pub due_at: Option<DateTime<Utc>>,
+    /// Its row.
+    pub row: i64,
+}
+
+impl DuePlace {
+    /// Where a request stands.
+    pub const fn of(request: &Request) -> Self {
+        Self {
+            due_at: request.due_at,
+            row: request.row,
+        }
+    }
 }
 
 /// Counts for status, metrics and the page.

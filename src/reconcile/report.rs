@@ -11,7 +11,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::config::{Config, Mode, ProviderConfig, Subject};
-use crate::ledger::{Head, Identity, Ledger, LedgerError, Page, Recorded, RevisionHead, Tally};
+use crate::ledger::{
+    DuePlace, Head, Identity, Ledger, LedgerError, Page, Recorded, RevisionHead, Tally,
+};
 use crate::model::hold::HoldReason;
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
 use crate::model::memory::{Pauses, ProviderMemory, Used};
@@ -395,6 +397,7 @@ impl Standpoint {
         let stored = stored_states(&query.states);
         let mut items = Vec::new();
         let mut after = query.after;
+        let mut after_due = query.by_due.flatten();
         let mut more = true;
         // Mostly the first rows are all that is asked for.
         let mut at_once = 100;
@@ -405,6 +408,8 @@ impl Standpoint {
                 states: stored.clone(),
                 held_by: query.hold.filter(|reason| !reason.is_gate()),
                 after,
+                by_due: query.by_due.is_some(),
+                after_due,
                 limit: query.limit.max(at_once),
                 ..Page::default()
             };
@@ -418,6 +423,7 @@ impl Standpoint {
                     break;
                 }
                 after = request.row;
+                after_due = Some(DuePlace::of(request));
                 let item = self.item(request);
                 if query.wants(&item) {
                     items.push(item);
@@ -427,6 +433,7 @@ impl Standpoint {
         Ok(ListReport {
             items,
             next: more.then_some(after),
+            next_due: after_due.filter(|_| more),
             more,
         })
     }
@@ -466,6 +473,7 @@ impl Standpoint {
         Ok(ListReport {
             items,
             next: None,
+            next_due: None,
             more,
         })
     }
@@ -645,6 +653,8 @@ pub struct ListQuery {
     pub hold: Option<HoldReason>,
     /// After this row.
     pub after: i64,
+    /// Earliest due first instead, after this place if one is given.
+    pub by_due: Option<Option<DuePlace>>,
     /// At most so many.
     pub limit: u32,
     /// After how many rows to leave it at what was found, although few answer: the report says where
@@ -670,6 +680,9 @@ pub struct ListReport {
     pub items: Vec<ItemReport>,
     /// What `after` gives the next page; none: this was the last.
     pub next: Option<i64>,
+    /// Where it goes on where the earliest due is first; none: this was the last.
+    #[serde(skip)]
+    pub next_due: Option<DuePlace>,
     /// Whether there are more than these.
     #[serde(skip)]
     pub more: bool,

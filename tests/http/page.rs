@@ -220,6 +220,49 @@ async fn what_other_people_wrote_is_shown_as_text() {
     }
 }
 
+/// The ids of a list, and where its next page is.
+fn listed(html: &str) -> (Vec<&str>, Option<String>) {
+    let links = html.split("href=\"/cancellations/donations/").skip(1);
+    let ids = links.filter_map(|it| it.split('"').next()).collect();
+    let next = html
+        .split("<a href=\"")
+        .find(|it| it.contains("rel=\"next\""));
+    let next = next.and_then(|it| it.split('"').next());
+    (ids, next.map(|it| it.replace("&amp;", "&")))
+}
+
+#[tokio::test]
+async fn the_list_goes_on_in_the_order_of_what_is_due_and_what_has_no_time_comes_last() {
+    let port = Port::open().await;
+    for number in 0..120 {
+        let made = port.shelf.accepted("donations", &format!("it-{number:03}"));
+        let due = match number {
+            0..10 => made.with(|it| it.due_at = None),
+            10..70 => made.due(7_200),
+            _ => made.due(3_600 + number),
+        };
+        due.onto(&port.shelf);
+    }
+    let mut all = Vec::new();
+    let mut next = Some("/cancellations?provider=donations&order=due".to_owned());
+    while let Some(path) = next {
+        let html = page(&port, &path).await;
+        let (ids, more) = listed(&html);
+        all.extend(ids.into_iter().map(str::to_owned));
+        next = more;
+    }
+    let expected = (70..120).chain(10..70).chain(0..10);
+    let expected: Vec<String> = expected.map(|it| format!("it-{it:03}")).collect();
+    assert_eq!(all, expected);
+}
+
+#[tokio::test]
+async fn an_order_that_there_is_not_is_refused_with_those_that_there_are() {
+    let port = Port::open().await;
+    let html = page(&port, "/cancellations?order=size").await;
+    assert!(html.contains("allowed: accepted, due"), "{html}");
+}
+
 #[tokio::test]
 async fn an_item_that_is_not_there_is_a_page_with_the_status_of_a_problem() {
     let port = Port::open().await;

@@ -264,7 +264,10 @@ impl Ledger for Shelf {
                     .is_none_or(|by| it.due_at.is_some_and(|at| at <= by))
         });
         if page.by_due {
-            rows.sort_by_key(|it| (it.due_at.is_none(), it.due_at, it.row));
+            let place = |due_at: Option<DateTime<Utc>>, row| (due_at.is_none(), due_at, row);
+            let after = page.after_due.map(|it| place(it.due_at, it.row));
+            rows.retain(|it| after.is_none_or(|after| place(it.due_at, it.row) > after));
+            rows.sort_by_key(|it| place(it.due_at, it.row));
         }
         rows.truncate(page.limit as usize);
         self.give(rows)

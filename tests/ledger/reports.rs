@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use lapsed::ledger::{Change, DaySpan, EventQuery, Page, Tally};
+use lapsed::ledger::{Change, DaySpan, DuePlace, EventQuery, Page, Tally};
 use lapsed::model::act::Answer;
 use lapsed::model::hold::HoldReason;
 use lapsed::model::request::Request;
@@ -280,12 +280,21 @@ async fn a_page_is_what_going_through_everything_would_have_found(bench: Bench) 
     ];
     let holds = [None, Some(HoldReason::NotFound), Some(HoldReason::Approval)];
     let times = [None, Some(at(69)), Some(at(5_000))];
+    let place = |due_at: Option<DateTime<Utc>>, row| Some(DuePlace { due_at, row });
+    let orders = [
+        (None, false, None),
+        (None, true, None),
+        (None, true, place(Some(at(70)), 3)),
+        (None, true, place(Some(at(70)), 15)),
+        (None, true, place(None, 4)),
+        (Some("s"), false, None),
+    ];
     let mut found_at_all = 0;
     for states in &states {
         for held_by in holds {
             for due_by in times {
                 for provider in [None, Some(provider("p")), Some(provider("q"))] {
-                    for (prefix, by_due) in [(None, false), (None, true), (Some("s"), false)] {
+                    for (prefix, by_due, after_due) in orders {
                         for (after, limit) in [(0, 100), (4, 3)] {
                             let page = Page {
                                 provider: provider.clone(),
@@ -296,6 +305,7 @@ async fn a_page_is_what_going_through_everything_would_have_found(bench: Bench) 
                                 after,
                                 limit,
                                 by_due,
+                                after_due,
                             };
                             let found = bench.page(page.clone()).await.unwrap();
                             found_at_all += found.len();
@@ -329,7 +339,10 @@ fn sifted(all: &[Request], page: &Page) -> Vec<Request> {
     };
     let mut found: Vec<Request> = all.iter().filter(fits).cloned().collect();
     if page.by_due {
-        found.sort_by_key(|it| (it.due_at.is_none(), it.due_at, it.row));
+        let place = |it: &DuePlace| (it.due_at.is_none(), it.due_at, it.row);
+        let after = page.after_due.as_ref().map(place);
+        found.retain(|it| after.is_none_or(|after| place(&DuePlace::of(it)) > after));
+        found.sort_by_key(|it| place(&DuePlace::of(it)));
     } else if page.prefix.is_some() {
         found.sort_by(|one, other| one.key.cmp(&other.key));
     }

@@ -324,7 +324,8 @@ ${Array.from({ length: MANY }, (_, place) => line(place)).join('')}`);
     assert.match(await text(page, '.hero'), /100.000 scheduled/);
     assert.ok((await page.content()).length < 200_000, 'it never shows all');
     assert.match(await text(page, '.points'), /more is due than the limits of writes let through/i);
-    assert.match(await text(page, '.points'), /wait for their turn at the end of .* lets 500 go in 24 h, so the last of them go about/);
+    assert.match(await page.locator('svg .limit').textContent(), /500 a day/, 'the chart shows what a day lets through');
+    assert.match(await text(page, '.points'), /wait for their turn at the end of .* let 500 go in 24 h, so the last of them go about/);
     await context.close();
     await holdsUp(house, '/', 'many');
   });
@@ -341,5 +342,27 @@ ${Array.from({ length: MANY }, (_, place) => line(place)).join('')}`);
     assert.match(await text(page, 'tbody'), /1077777/);
     await context.close();
     await holdsUp(house, '/cancellations', 'list');
+  });
+
+  test('in the order of what is due the list goes on as well', async () => {
+    const { page, context } = await open(house, '/');
+    await page.getByRole('link', { name: 'All that is scheduled' }).click();
+    const due = async () => page.locator('td[data-label=Due] time').evaluateAll((all) => all.map((it) => it.dateTime));
+    const ids = async () => page.locator('tbody th').allInnerTexts();
+    const [first, days] = [await ids(), await due()];
+    assert.equal(new Set(days).size, 1, 'of eleven thousand on the first day fifty are here');
+    await page.getByRole('link', { name: 'Next page' }).click();
+    assert.deepEqual(await due(), days);
+    assert.ok((await ids()).every((id) => !first.includes(id)));
+    await page.getByRole('link', { name: 'First page' }).click();
+    assert.deepEqual(await ids(), first);
+    await context.close();
+  });
+
+  test('where the limits let it go later than it is due, an item says so', async () => {
+    const { page, context } = await open(house, `/cancellations/academy/${1_000_000 + MANY - 1}`);
+    assert.match(await text(page, 'main'), /Next it is cancelled between \S+ and about \S+: it is due/);
+    await context.close();
+    await holdsUp(house, `/cancellations/academy/${1_000_000 + MANY - 1}`, 'waits');
   });
 });

@@ -21,12 +21,20 @@ use crate::reconcile::report::ListQuery;
 
 use self::view::Asked;
 
+mod backlog;
 mod form;
 #[cfg(test)]
 mod moments {
-    //! What the tests of this room call now, and days by their names.
+    //! What the tests of this room call now, days by their names, and a house where nothing happens.
+
+    use std::collections::BTreeMap;
 
     use chrono::{DateTime, NaiveDate, Utc};
+
+    use crate::ledger::Head;
+    use crate::model::ids::ProviderName;
+    use crate::model::provider::ProviderKind;
+    use crate::reconcile::report::{LedgerReport, LimitReport, ProviderReport, StatusReport};
 
     pub fn now() -> DateTime<Utc> {
         "2026-11-26T12:00:00Z".parse().unwrap()
@@ -34,6 +42,34 @@ mod moments {
 
     pub fn day(text: &str) -> NaiveDate {
         text.parse().unwrap()
+    }
+
+    pub fn calm() -> StatusReport {
+        let limit = |limit, used, most| LimitReport { limit, used, most };
+        StatusReport {
+            at: now(),
+            revision: None,
+            ledger: LedgerReport {
+                id: String::new(),
+                doubt: None,
+                head: Head::default(),
+            },
+            totals: BTreeMap::new(),
+            limits: vec![limit("per_day", 100, 500), limit("per_hour", 0, 100)],
+            providers: vec![ProviderReport {
+                provider: ProviderName::parse("academy").unwrap(),
+                kind: ProviderKind::Kajabi,
+                mode: "enforce",
+                schedule: String::new(),
+                next_tick_at: None,
+                next_due_at: None,
+                due_now: 0,
+                unknown_since: None,
+                gates: Vec::new(),
+                states: BTreeMap::new(),
+                holds: BTreeMap::new(),
+            }],
+        }
     }
 }
 mod summary;
@@ -95,22 +131,34 @@ pub async fn index(State(edge): Caller, RawQuery(query): RawQuery) -> Result<Res
     render("index.html", &page).map(|html| (status, html).into_response())
 }
 
-/// `GET /cancellations?provider=&state=&hold=&q=&after=`: what was asked for, a page at a time.
+/// `GET /cancellations?provider=&state=&hold=&q=&order=&after=&after_due=`: what was asked for, a page
+/// at a time.
 pub async fn list(State(edge): Caller, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let page = read_list(&edge.app, query.as_deref()).await;
     shown(&edge.app, "list.html", page)
 }
 
 async fn read_list(app: &App, query: Option<&str>) -> Result<view::List, Problem> {
-    let params = Params::read(query, &["provider", "state", "hold", "q", "after"])?.without_empty();
+    let names = [
+        "provider",
+        "state",
+        "hold",
+        "q",
+        "order",
+        "after",
+        "after_due",
+    ];
+    let params = Params::read(query, &names)?.without_empty();
     let standpoint = app.standpoint().await?;
     let provider = params.provider(&standpoint.config)?;
     let states = params.states()?;
     let hold = params.hold()?;
+    let by_due = params.by_due()?;
     let asked = Asked {
         provider: provider.as_ref().map(ToString::to_string),
         state: states.first().copied(),
         hold,
+        by_due: by_due.is_some(),
         q: params.one("q")?.unwrap_or_default().trim().to_owned(),
     };
     let query = ListQuery {
@@ -118,6 +166,7 @@ async fn read_list(app: &App, query: Option<&str>) -> Result<view::List, Problem
         states,
         hold,
         after: params.after()?.unwrap_or(0),
+        by_due,
         ..ListQuery::default()
     };
     view::list(app, &standpoint, asked, query).await

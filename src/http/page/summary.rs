@@ -11,6 +11,7 @@ use crate::reconcile::live::SourceState;
 use crate::reconcile::notice::LOOK_AT_PAYMENTS;
 use crate::reconcile::report::{Ahead, GateReport, ProviderReport, StatusReport};
 
+use super::backlog::Backlog;
 use super::form;
 
 /// Longer than an outcome is usually unknown.
@@ -247,45 +248,24 @@ pub fn of_unconfirmed(ids: Vec<String>) -> Option<Point> {
     })
 }
 
-/// Where more is due on the days ahead than the limits of writes let through. What a provider in
-/// observe mode has due is not sent, and among what is due nobody can tell it apart.
-pub fn of_backlog(
-    due: &BTreeMap<NaiveDate, u64>,
-    status: &StatusReport,
-    until: NaiveDate,
-) -> Option<Point> {
-    if !status.providers.iter().all(ProviderReport::enforces) {
-        return None;
-    }
-    let limit = status.limits.iter().find(|it| it.limit == "per_day")?;
-    let today = status.at.date_naive();
-    let mut room = limit.most.saturating_sub(limit.used);
-    let mut waiting = due.range(..today).map(|(_, count)| count).sum::<u64>();
-    let days = today.iter_days().take_while(|day| *day <= until);
-    let evenings = days.map(|day| {
-        waiting += due.get(&day).copied().unwrap_or(0);
-        waiting = waiting.saturating_sub(room);
-        room = limit.most;
-        (waiting, day)
-    });
+/// Where more is due on the days up to one than the limits of writes let through.
+pub fn of_backlog(backlog: &Backlog, until: NaiveDate) -> Option<Point> {
+    let per_day = backlog.per_day();
     // What does not go on its day goes on the next one: more than that has to wait.
-    let (waiting, day) = evenings
-        .max()
-        .filter(|(waiting, _)| *waiting > limit.most)?;
-    let days = chrono::Days::new(waiting.div_ceil(limit.most.max(1)));
-    let last = day.checked_add_days(days);
-    let last = last.map_or_else(String::new, |day| {
+    let worst = backlog.worst(until).filter(|it| it.waiting > per_day)?;
+    let last = worst.last.map_or_else(String::new, |day| {
         format!(", so the last of them go about {day}")
     });
     Some(Point::look(
         "more is due than the limits of writes let through",
         vec![format!(
-            "{} wait for their turn at the end of {day}: `per_day` lets {} go in 24 h{last}",
-            cancellations(waiting),
-            form::count(limit.most)
+            "{} wait for their turn at the end of {}: the limits let {} go in 24 h{last}",
+            cancellations(worst.waiting),
+            worst.day,
+            form::count(per_day)
         )],
-        "the earliest deadlines go first, and one that cannot be met is told as such; to be done sooner, \
-         raise `per_day` and `per_hour` under `limits` in the file",
+        "nothing is lost: the earliest deadlines go first, and one that cannot be met is told as such; to \
+         be done sooner, raise `per_day` and `per_hour` under `limits` in the file",
     ))
 }
 
@@ -405,47 +385,14 @@ pub fn line(totals: &BTreeMap<State, u64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::moments::{day, now};
+    use super::super::moments::{calm, day, now};
     use super::*;
-    use crate::ledger::Head;
     use crate::model::ids::{ProviderName, SubscriptionId};
     use crate::model::provider::ProviderKind;
-    use crate::reconcile::report::{LedgerReport, LimitReport};
-
-    fn status() -> StatusReport {
-        StatusReport {
-            at: now(),
-            revision: None,
-            ledger: LedgerReport {
-                id: String::new(),
-                doubt: None,
-                head: Head::default(),
-            },
-            totals: BTreeMap::new(),
-            limits: vec![LimitReport {
-                limit: "per_day",
-                used: 100,
-                most: 500,
-            }],
-            providers: vec![ProviderReport {
-                provider: ProviderName::parse("academy").unwrap(),
-                kind: ProviderKind::Kajabi,
-                mode: "enforce",
-                schedule: String::new(),
-                next_tick_at: None,
-                next_due_at: None,
-                due_now: 0,
-                unknown_since: None,
-                gates: Vec::new(),
-                states: BTreeMap::new(),
-                holds: BTreeMap::new(),
-            }],
-        }
-    }
 
     /// Of one cancellation that was sent so long ago.
     fn unknown_for(age: TimeDelta) -> Option<Level> {
-        let mut status = status();
+        let mut status = calm();
         status.totals.insert(State::Unknown, 1);
         status.providers[0].unknown_since = Some(now() - age);
         of_status(&status).first().map(|point| point.level)
@@ -488,7 +435,7 @@ mod tests {
 
     #[test]
     fn what_is_held_is_one_number_whatever_holds_it() {
-        let mut status = status();
+        let mut status = calm();
         status.totals.insert(State::Held, 8);
         status.providers[0].holds =
             BTreeMap::from([(HoldReason::Paused, 7), (HoldReason::PaymentPlan, 1)]);
@@ -499,7 +446,7 @@ mod tests {
 
     #[test]
     fn what_only_observe_mode_holds_is_no_trouble() {
-        let mut status = status();
+        let mut status = calm();
         status.totals.insert(State::Held, 8);
         status.providers[0].holds = BTreeMap::from([(HoldReason::ObserveMode, 8)]);
         assert!(of_status(&status).is_empty());
@@ -508,10 +455,11 @@ mod tests {
     #[test]
     fn more_than_a_day_of_writes_behind_is_told_with_the_day_on_which_it_ends() {
         let until = day("2026-12-17");
-        let mut status = status();
+        let mut status = calm();
         let told = |status: &StatusReport, due: &[(&str, u64)]| {
             let due = due.iter().map(|(date, count)| (day(date), *count));
-            of_backlog(&due.collect(), status, until).map(|point| point.details)
+            let backlog = Backlog::of(&due.collect(), status)?;
+            of_backlog(&backlog, until).map(|point| point.details)
         };
         // 400 of today's 500 are left, and the rest goes tomorrow.
         let little = [("2026-11-20", 450), ("2026-11-26", 450)];
@@ -521,7 +469,7 @@ mod tests {
         assert_eq!(
             details,
             [
-                "2\u{202f}000 cancellations wait for their turn at the end of 2026-11-27: `per_day` lets \
+                "2\u{202f}000 cancellations wait for their turn at the end of 2026-11-27: the limits let \
               500 go in 24 h, so the last of them go about 2026-12-01"
             ]
         );

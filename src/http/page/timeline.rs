@@ -68,6 +68,8 @@ pub struct Timeline {
     days: Vec<Day>,
     bands: Vec<Band>,
     windows: Vec<Bar>,
+    /// What the limits let through on a day, where more than that is due on one.
+    limit: Option<Limit>,
     /// In one sentence, for whom the drawing says nothing.
     words: String,
 }
@@ -100,6 +102,13 @@ struct Day {
     /// Where the number above the bars stands.
     number_y: f64,
     number: u64,
+}
+
+/// How much of a day's bar the limits let through.
+#[derive(Debug, Serialize)]
+struct Limit {
+    per_day: u64,
+    y: f64,
 }
 
 /// A freeze.
@@ -148,13 +157,21 @@ impl Timeline {
         let scale = Scale::of(now);
         let bars = scale.windows(ahead);
         let drawn = scale.days(days, still);
+        let most_due = drawn.iter().map(|day| day.due).max().unwrap_or(0);
         Self {
+            limit: still
+                .per_day
+                .filter(|it| *it < most_due)
+                .map(|per_day| Limit {
+                    per_day,
+                    y: round(GROUND - height(per_day, tallest(&drawn))),
+                }),
             width: WIDTH,
             height: FIRST_WINDOW + NEXT_WINDOW * bars.len() as f64,
             windows_y: FIRST_WINDOW - 4.0,
             ground: GROUND,
             now_x: scale.x(now),
-            words: words(&drawn, now.date_naive()),
+            words: words(&drawn, now.date_naive(), still.per_day),
             days: drawn,
             bands: freezes
                 .iter()
@@ -165,7 +182,7 @@ impl Timeline {
     }
 }
 
-/// What stands still, or goes by itself, beside what is due.
+/// What stands still, goes by itself or has its limits, beside what is due.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Still<'s> {
     /// When the provider ends what it was told to end.
@@ -174,6 +191,8 @@ pub struct Still<'s> {
     pub held: u64,
     /// Of these, what is counted as due as well: held for its provider's sake.
     pub held_by_gates: u64,
+    /// What the limits let through on a day, where that can be told.
+    pub per_day: Option<u64>,
 }
 
 /// From instants to places.
@@ -235,10 +254,6 @@ impl Scale {
             .collect();
         let tallest = numbers.iter().map(|(_, counts)| counts.iter().sum::<u64>());
         let tallest = tallest.max().unwrap_or(0).max(1);
-        let height = |count: u64| match count {
-            0 => 0.0,
-            count => round((count as f64 / tallest as f64 * TALLEST).max(2.5)),
-        };
         numbers
             .into_iter()
             .map(|(date, counts)| {
@@ -246,7 +261,7 @@ impl Scale {
                     self.x(midnight(date)),
                     self.x(midnight(date) + TimeDelta::days(1)),
                 );
-                let heights = counts.map(height);
+                let heights = counts.map(|count| height(count, tallest));
                 let [ended, trouble, held, due, ending] = counts;
                 Day {
                     label: label(date, today),
@@ -331,6 +346,18 @@ impl Scale {
     }
 }
 
+fn tallest(days: &[Day]) -> u64 {
+    days.iter().map(|day| day.number).max().unwrap_or(0).max(1)
+}
+
+/// Of so many, where the fullest day has `tallest`; one of many is still seen.
+fn height(count: u64, tallest: u64) -> f64 {
+    match count {
+        0 => 0.0,
+        count => round((count as f64 / tallest as f64 * TALLEST).max(2.5)),
+    }
+}
+
 fn midnight(date: NaiveDate) -> DateTime<Utc> {
     date.and_time(chrono::NaiveTime::MIN).and_utc()
 }
@@ -354,7 +381,7 @@ fn label(date: NaiveDate, today: NaiveDate) -> String {
     }
 }
 
-fn words(days: &[Day], today: NaiveDate) -> String {
+fn words(days: &[Day], today: NaiveDate, per_day: Option<u64>) -> String {
     let sum = |of: fn(&Day) -> u64| days.iter().map(of).sum::<u64>();
     let (ended, trouble) = (sum(|day| day.ended), sum(|day| day.trouble));
     let (due, deadlines) = (sum(|day| day.due), sum(|day| day.deadlines));
@@ -367,9 +394,13 @@ fn words(days: &[Day], today: NaiveDate) -> String {
         0 => String::new(),
         held => format!(" {held} are held."),
     };
+    let limit = match per_day.filter(|most| days.iter().any(|day| day.due > *most)) {
+        None => String::new(),
+        Some(most) => format!(" The limits let {most} go on a day."),
+    };
     format!(
         "In the last {BEHIND} days {ended} ended and {trouble} failed or were missed. Today {} are \
-         due, and {due} by the end of the next {AHEAD} days, in which {deadlines} deadlines lie.{ending}{held}",
+         due, and {due} by the end of the next {AHEAD} days, in which {deadlines} deadlines lie.{ending}{held}{limit}",
         now.map_or(0, |day| day.due)
     )
 }
@@ -444,6 +475,26 @@ mod tests {
         assert!((of("2026-11-25").ended_height - TALLEST).abs() < 0.1);
         assert!(of("2026-11-24").trouble_height >= 2.0);
         assert!(of("2026-11-23").ended_height.abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn where_more_is_due_on_a_day_than_the_limits_let_through_they_are_drawn() {
+        let days = Days {
+            due: BTreeMap::from([(day("2026-11-28"), 1_000)]),
+            ..Days::default()
+        };
+        let of = |per_day| {
+            let still = Still {
+                per_day,
+                ..Still::default()
+            };
+            Timeline::of(now(), &days, still, &[], &[])
+        };
+        let drawn = of(Some(500));
+        assert!((GROUND - drawn.limit.unwrap().y - TALLEST / 2.0).abs() < 0.1);
+        assert!(drawn.words.ends_with("The limits let 500 go on a day."));
+        assert!(of(Some(1_000)).limit.is_none());
+        assert!(of(None).limit.is_none());
     }
 
     #[test]

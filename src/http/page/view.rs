@@ -9,19 +9,20 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::config::Mode;
-use crate::ledger::{Days, EventQuery, LedgerError, Page, Recorded, RevisionHead};
+use crate::ledger::{DaySpan, Days, EventQuery, LedgerError, Page, Recorded, RevisionHead};
 use crate::model::hold::HoldReason;
 use crate::model::request::Request;
 use crate::model::standing::{Event, State};
 use crate::reconcile::excerpt::{Excerpt, quotable};
 use crate::reconcile::live::SourceState;
 use crate::reconcile::report::{
-    Ahead, ItemReport, ListQuery, ProviderReport, Standpoint, StatusReport,
+    Ahead, ItemReport, ListQuery, ListReport, ProviderReport, Standpoint, StatusReport,
 };
 use crate::reconcile::story;
 
 use super::super::App;
 use super::super::problem::Problem;
+use super::backlog::{Backlog, Turn};
 use super::form;
 use super::summary::{self, Point, Summary};
 use super::timeline::{self, Still, Timeline};
@@ -141,11 +142,18 @@ struct Next {
     room: Option<String>,
     /// What is in the way of its deadline.
     obstacle: Option<String>,
+    /// Where the limits let it go on another day than that on which it is due.
+    turn: Option<Turn>,
 }
 
 impl Next {
     /// Of a request that waits for its time, or that the provider ends by itself.
-    fn of(standpoint: &Standpoint, item: ItemReport, ahead: &[Ahead]) -> Self {
+    fn of(
+        standpoint: &Standpoint,
+        item: ItemReport,
+        ahead: &[Ahead],
+        backlog: Option<&Backlog>,
+    ) -> Self {
         let of_item = |it: &&Ahead| it.provider == item.provider && it.id.as_str() == item.id;
         let foretold = ahead.iter().find(of_item);
         let ending = item.state == State::Ending;
@@ -171,6 +179,10 @@ impl Next {
         Self {
             at,
             what,
+            // What has a deadline was played through, or goes before what has none.
+            turn: backlog
+                .filter(|_| !ending && item.deadline_at.is_none())
+                .and_then(|it| it.turn(item.due_at?.date_naive())),
             due_since: item.due_at.filter(|due| !ending && *due < standpoint.now),
             room: foretold.and_then(|it| it.slack).map(form::room),
             obstacle: foretold.and_then(|it| it.obstacle.clone()),
@@ -276,9 +288,14 @@ struct Grounds {
     status: StatusReport,
     foretold: Vec<Ahead>,
     days: Days,
+    /// None where nobody can tell when what is due has its turn.
+    backlog: Option<Backlog>,
     /// The newest.
     events: Vec<Recorded>,
 }
+
+/// How many days ahead what is due is counted, so that each has its turn.
+const COUNTED_AHEAD: chrono::Days = chrono::Days::new(3_660);
 
 impl Grounds {
     /// As they are now, or what keeps them from being told.
@@ -297,24 +314,36 @@ impl Grounds {
             limit: NEWEST,
             ..EventQuery::default()
         };
+        let drawn = timeline::span(standpoint.now);
+        let far = standpoint.now.date_naive().checked_add_days(COUNTED_AHEAD);
+        let span = DaySpan {
+            until: far.unwrap_or(drawn.until),
+            ..drawn
+        };
+        let (status, days) = (
+            standpoint.status(&*app.ledger).await?,
+            app.ledger.days(span).await?,
+        );
+        // A plan that was approved with a limit of its own goes past the common ones.
+        let approvals = &standpoint.config.approvals;
+        let common = approvals.iter().all(|it| it.per_day.is_none());
         Ok(Self {
-            status: standpoint.status(&*app.ledger).await?,
+            backlog: Backlog::of(&days.due, &status).filter(|_| common),
             foretold: standpoint.ahead(&*app.ledger).await?,
-            days: app.ledger.days(timeline::span(standpoint.now)).await?,
             events: app.ledger.events(newest).await?,
+            status,
+            days,
             standpoint,
         })
     }
 
     fn points(&self) -> Vec<Point> {
-        let (now, config) = (self.standpoint.now, &self.standpoint.config);
+        let now = self.standpoint.now;
         let mut points = summary::of_status(&self.status);
         points.extend(summary::of_late(&self.foretold));
-        // A plan that was approved with a limit of its own goes past the common ones.
-        if config.approvals.iter().all(|it| it.per_day.is_none()) {
-            let until = timeline::span(now).until;
-            points.extend(summary::of_backlog(&self.days.due, &self.status, until));
-        }
+        let until = timeline::span(now).until;
+        let backlog = self.backlog.as_ref();
+        points.extend(backlog.and_then(|it| summary::of_backlog(it, until)));
         points.extend(summary::of_unconfirmed(unconfirmed(&self.events, now)));
         points
     }
@@ -392,6 +421,7 @@ async fn read_board(app: &App, grounds: &Grounds) -> Result<Board, LedgerError> 
         status,
         foretold,
         days,
+        backlog,
         events,
     } = grounds;
     let approvals = approvals(app, status).await?;
@@ -407,6 +437,7 @@ async fn read_board(app: &App, grounds: &Grounds) -> Result<Board, LedgerError> 
         ends: &ends,
         held: status.totals.get(&State::Held).copied().unwrap_or(0),
         held_by_gates: gated.map(|(_, count)| count).sum(),
+        per_day: backlog.as_ref().map(Backlog::per_day),
     };
     let freezes = &standpoint.config.freezes;
     let timeline = Timeline::of(standpoint.now, days, still, freezes, foretold);
@@ -422,7 +453,7 @@ async fn read_board(app: &App, grounds: &Grounds) -> Result<Board, LedgerError> 
         columns: columns(status),
         held: held(status, stored, &ahead, approvals),
         timeline: Some(timeline).filter(|it| !it.is_empty()),
-        next: next(standpoint, ahead.into_iter().chain(ending), foretold),
+        next: next(grounds, ahead.into_iter().chain(ending)),
         done: stories()
             .filter(|it| it.settled.is_some())
             .take(SHOWN)
@@ -435,14 +466,24 @@ async fn read_board(app: &App, grounds: &Grounds) -> Result<Board, LedgerError> 
 }
 
 /// The first of what comes next. What is held, or in flight, stands elsewhere.
-fn next(
-    standpoint: &Standpoint,
-    items: impl Iterator<Item = ItemReport>,
-    ahead: &[Ahead],
-) -> Vec<Next> {
+fn next(grounds: &Grounds, items: impl Iterator<Item = ItemReport>) -> Vec<Next> {
     let mut next: Vec<Next> = items
         .filter(|item| matches!(item.state, State::Scheduled | State::Ending))
-        .map(|item| Next::of(standpoint, item, ahead))
+        .map(|item| {
+            let next = Next::of(
+                &grounds.standpoint,
+                item,
+                &grounds.foretold,
+                grounds.backlog.as_ref(),
+            );
+            // The first of a day are these.
+            Next {
+                turn: next
+                    .turn
+                    .filter(|it| next.at.is_none_or(|at| at.date_naive() < it.first)),
+                ..next
+            }
+        })
         .collect();
     next.sort_by_key(|it| (it.at.is_none(), it.at));
     next.truncate(SHOWN);
@@ -589,6 +630,7 @@ pub async fn item(
     let commits = commits(app).await?;
     let grounds = Grounds::read(app).await;
     let foretold = grounds.as_ref().map_or(&[][..], |it| &it.foretold);
+    let backlog = grounds.as_ref().ok().and_then(|it| it.backlog.as_ref());
     for request in requests {
         let query = EventQuery {
             row: Some(request.row),
@@ -605,7 +647,7 @@ pub async fn item(
         ones.push(One {
             also: also(&item),
             next: matches!(item.state, State::Scheduled | State::Ending)
-                .then(|| Next::of(standpoint, item.clone(), foretold)),
+                .then(|| Next::of(standpoint, item.clone(), foretold, backlog)),
             item,
             events: events.iter().map(|it| Story::of(it, &commits)).collect(),
         });
@@ -636,6 +678,8 @@ pub struct List {
     items: Vec<ItemReport>,
     /// Where the next ones are.
     next: Option<String>,
+    /// Where the first are.
+    first: String,
     /// Whether this is not the first page.
     later: bool,
     /// Whether a search found more than stands here.
@@ -653,25 +697,40 @@ pub struct Asked {
     pub state: Option<State>,
     /// Held for this reason.
     pub hold: Option<HoldReason>,
+    /// The earliest due first.
+    pub by_due: bool,
     /// Whose ids begin so.
     pub q: String,
 }
 
 impl Asked {
-    /// The address of the page after a row.
-    fn after(&self, row: i64) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        let pairs = [
+    /// The address of its first page.
+    fn first(&self) -> String {
+        self.address(&[])
+    }
+
+    /// The address of what follows on a page.
+    fn following(&self, found: &ListReport) -> Option<String> {
+        if !self.by_due {
+            return Some(self.address(&[("after", found.next?.to_string())]));
+        }
+        let place = found.next_due?;
+        let due_at = place.due_at.map(|at| at.timestamp_millis().to_string());
+        let due_at = due_at.map(|at| ("after_due", at));
+        let row = ("after", place.row.to_string());
+        Some(self.address(&[vec![row], due_at.into_iter().collect()].concat()))
+    }
+
+    fn address(&self, place: &[(&'static str, String)]) -> String {
+        let asked = [
             ("provider", self.provider.clone()),
             ("state", self.state.map(|it| it.to_string())),
             ("hold", self.hold.map(|it| it.to_string())),
+            ("order", self.by_due.then(|| "due".to_owned())),
         ];
-        for (name, value) in pairs {
-            if let Some(value) = value {
-                query.append_pair(name, &value);
-            }
-        }
-        query.append_pair("after", &row.to_string());
+        let asked = asked.into_iter().filter_map(|(name, it)| Some((name, it?)));
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(asked.chain(place.iter().cloned()));
         format!("/cancellations?{}", query.finish())
     }
 }
@@ -695,6 +754,7 @@ pub async fn list(
     let found = found.map_err(|error| app.ledger_problem(&error))?;
     let grounds = Grounds::read(app).await;
     let all = grounds.as_ref().ok().and_then(|it| all(&it.status, &asked));
+    let cut = !asked.q.is_empty() && found.more;
     Ok(List {
         all,
         frame: Frame::under(app, "cancellations", summarise(app, grounds.as_ref())),
@@ -706,10 +766,11 @@ pub async fn list(
             .collect(),
         states: State::ALL,
         holds: HoldReason::ALL,
+        next: asked.following(&found),
         items: found.items,
-        next: found.next.map(|row| asked.after(row)),
+        first: asked.first(),
         later: query.after > 0,
-        cut: !asked.q.is_empty() && found.more,
+        cut,
         asked,
     })
 }

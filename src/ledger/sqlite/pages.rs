@@ -4,11 +4,12 @@
 //! index in the order in which it is wanted, so that no way reads more rows than a page has. The counts
 //! tell which ways there are.
 
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::millis;
 use super::rows::{self, COLUMNS};
-use crate::ledger::{LedgerError, Page};
+use crate::ledger::{DuePlace, LedgerError, Page};
 use crate::model::ids::ProviderName;
 use crate::model::request::Request;
 use crate::model::standing::State;
@@ -40,10 +41,13 @@ pub(super) fn page(conn: &Connection, page: &Page) -> Result<Vec<Request>, Ledge
         (None, false) => Order::Row,
     };
     let mut found: Vec<Request> = Vec::new();
+    let stretches = match order {
+        Order::Due => stretches(page.after_due),
+        Order::Row | Order::Id => vec![None],
+    };
     for way in ways(conn, page, order)? {
-        found.extend(along(conn, page, order, &way, true)?);
-        if order == Order::Due {
-            found.extend(along(conn, page, order, &way, false)?);
+        for stretch in &stretches {
+            found.extend(along(conn, page, order, &way, *stretch)?);
         }
     }
     match order {
@@ -99,13 +103,41 @@ fn ways(conn: &Connection, page: &Page, order: Order) -> Result<Vec<Way>, Ledger
     Ok(ways)
 }
 
-/// A page's worth of one way; of what has a time, or of what has none, where the order is that of time.
+/// A part of the order of time that an index has in one piece.
+#[derive(Clone, Copy)]
+enum Stretch {
+    /// What is due at one moment, after a row: as much as everything, where everything is due at once.
+    At(DateTime<Utc>, i64),
+    /// What is due later than that.
+    Later(Option<DateTime<Utc>>),
+    /// What has no time, after a row.
+    Timeless(i64),
+}
+
+/// What comes after a place.
+fn stretches(after: Option<DuePlace>) -> Vec<Option<Stretch>> {
+    let stretches = match after {
+        None => vec![Stretch::Later(None), Stretch::Timeless(0)],
+        Some(DuePlace { due_at: None, row }) => vec![Stretch::Timeless(row)],
+        Some(DuePlace {
+            due_at: Some(at),
+            row,
+        }) => vec![
+            Stretch::At(at, row),
+            Stretch::Later(Some(at)),
+            Stretch::Timeless(0),
+        ],
+    };
+    stretches.into_iter().map(Some).collect()
+}
+
+/// A page's worth of one way, and of one stretch of it where the order is that of time.
 fn along(
     conn: &Connection,
     page: &Page,
     order: Order,
     way: &Way,
-    timed: bool,
+    stretch: Option<Stretch>,
 ) -> Result<Vec<Request>, LedgerError> {
     let mut query = Query::default();
     if let Some(holds) = &way.holds {
@@ -146,9 +178,21 @@ fn along(
             "subscription, again"
         }
         Order::Due => {
-            let timed = if timed { "NOT NULL" } else { "NULL" };
-            query.parts.push(format!("due_at IS {timed}"));
-            "due_at"
+            match stretch {
+                Some(Stretch::At(at, row)) => {
+                    query.wants("due_at = ?", millis(at));
+                    query.wants("id > ?", row);
+                }
+                Some(Stretch::Later(Some(at))) => query.wants("due_at > ?", millis(at)),
+                Some(Stretch::Later(None)) | None => {
+                    query.parts.push("due_at IS NOT NULL".to_owned())
+                }
+                Some(Stretch::Timeless(row)) => {
+                    query.parts.push("due_at IS NULL".to_owned());
+                    query.wants("id > ?", row);
+                }
+            }
+            "due_at, id"
         }
     };
     let parts = if query.parts.is_empty() {
