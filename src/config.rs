@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use url::{Host, Url};
 
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
+use crate::model::labels::Labels;
 use crate::model::memory::Destination;
 use crate::model::notice::NoticeKind;
 use crate::model::provider::{ExpectField, ProviderKind};
@@ -492,16 +493,12 @@ pub struct Subject<'a> {
     /// The subscription.
     pub id: &'a SubscriptionId,
     /// The item's labels.
-    pub labels: &'a BTreeMap<String, String>,
+    pub labels: &'a Labels,
 }
 
 impl<'a> Subject<'a> {
     /// What a matcher sees of the item of this key.
-    pub const fn new(
-        key: &'a Key,
-        kind: ProviderKind,
-        labels: &'a BTreeMap<String, String>,
-    ) -> Self {
+    pub const fn new(key: &'a Key, kind: ProviderKind, labels: &'a Labels) -> Self {
         Self {
             provider: &key.provider,
             kind,

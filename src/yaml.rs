@@ -198,7 +198,11 @@ impl Node {
     /// Types a value. Each fault is told with its place, and what is wrong is left out, until
     /// the rest fits; none where nothing does.
     pub fn read<T: DeserializeOwned>(&self, faults: &mut Vec<Fault>) -> Option<T> {
-        self.type_as(self.to_value(), faults)
+        // Mostly nothing is wrong; what is, and where, is found on the long way.
+        match serde_yaml::from_value(self.to_value()) {
+            Ok(typed) => Some(typed),
+            Err(_) => self.type_as(self.to_value(), faults),
+        }
     }
 
     /// The same for a map, one entry of which is read otherwise: only that it is there is told.
@@ -377,8 +381,23 @@ pub fn nearest<'w>(found: &str, allowed: impl IntoIterator<Item = &'w str>) -> O
 pub struct Document {
     /// Its one value; empty where the text says nothing.
     pub root: Node,
-    /// Whether it ends in the end mark `...`.
-    pub end_mark: bool,
+}
+
+/// Who takes the values of one list while the text is read, so that nobody keeps all of them.
+pub trait Taker {
+    /// The list begins. `so_far` is the map that it stands in, with an empty list in its place;
+    /// nothing follows it there if it is `last`.
+    fn begins(&mut self, so_far: &Node, last: bool);
+    /// The next value of it.
+    fn take(&mut self, value: Node);
+}
+
+/// Takes nothing.
+struct Nobody;
+
+impl Taker for Nobody {
+    fn begins(&mut self, _: &Node, _: bool) {}
+    fn take(&mut self, _: Node) {}
 }
 
 /// Reads one text.
@@ -388,12 +407,60 @@ pub struct Document {
 /// a merge, syntax, keys that come twice, too much depth, aliases that repeat too much, more
 /// than one document.
 pub fn parse(bytes: &[u8]) -> Result<Document, Vec<Fault>> {
+    read(bytes, None)
+}
+
+/// Reads one text, and hands the values of the list under a key of its map on as they come. A list
+/// that has an anchor is kept whole instead, as what it may be repeated as. What was taken of a text
+/// that turns out to be at fault counts for nothing.
+///
+/// # Errors
+/// As those of [`parse`].
+pub fn parse_handing_on(
+    bytes: &[u8],
+    key: &str,
+    taker: &mut dyn Taker,
+) -> Result<Document, Vec<Fault>> {
+    let handed_on = HandedOn {
+        key,
+        taker,
+        head_only: false,
+    };
+    read(bytes, Some(handed_on))
+}
+
+/// Reads one text no further than until all is known but the values of the list under a key of its
+/// map: what follows is not judged.
+///
+/// # Errors
+/// As those of [`parse`].
+pub fn parse_head(bytes: &[u8], key: &str) -> Result<Document, Vec<Fault>> {
+    let handed_on = HandedOn {
+        key,
+        taker: &mut Nobody,
+        head_only: true,
+    };
+    read(bytes, Some(handed_on))
+}
+
+/// Which list is handed on, and to whom.
+struct HandedOn<'h> {
+    key: &'h str,
+    taker: &'h mut dyn Taker,
+    /// Whether the reading ends where nothing but the list is left.
+    head_only: bool,
+}
+
+fn read(bytes: &[u8], handed_on: Option<HandedOn<'_>>) -> Result<Document, Vec<Fault>> {
     let text = decode(bytes).map_err(|fault| vec![fault])?;
     let markers = merge_markers(text);
     if !markers.is_empty() {
         return Err(markers);
     }
     let mut builder = Builder {
+        text,
+        handed_on,
+        done: false,
         stack: Vec::new(),
         root: None,
         documents: 0,
@@ -403,7 +470,7 @@ pub fn parse(bytes: &[u8]) -> Result<Document, Vec<Fault>> {
         faults: Vec::new(),
         end: end_of(text),
     };
-    let result = builder.run(text);
+    let result = builder.run();
     if let Err(fault) = result {
         builder.faults.push(fault);
     }
@@ -423,10 +490,7 @@ pub fn parse(bytes: &[u8]) -> Result<Document, Vec<Fault>> {
         },
         kind: Kind::Empty,
     });
-    Ok(Document {
-        root,
-        end_mark: ends_in_mark(text),
-    })
+    Ok(Document { root })
 }
 
 /// Where a text ends, by its last line and the column after it.
@@ -518,7 +582,11 @@ pub fn ends_in_mark(text: &str) -> bool {
         .is_some_and(|line| line.trim_end() == "...")
 }
 
-struct Builder {
+struct Builder<'t, 'h> {
+    text: &'t str,
+    handed_on: Option<HandedOn<'h>>,
+    /// Whether all is read that is asked for.
+    done: bool,
     stack: Vec<Open>,
     root: Option<Node>,
     documents: usize,
@@ -539,6 +607,8 @@ struct Open {
 
 enum Holder {
     List(Vec<Node>),
+    /// A list of which each value is handed on, with the last line of the newest one.
+    HandedOn(Option<u32>),
     Map {
         entries: Vec<Entry>,
         /// Where each key stands in `entries`.
@@ -547,9 +617,9 @@ enum Holder {
     },
 }
 
-impl Builder {
-    fn run(&mut self, text: &str) -> Result<(), Fault> {
-        for event in Parser::new_from_str(text) {
+impl Builder<'_, '_> {
+    fn run(&mut self) -> Result<(), Fault> {
+        for event in Parser::new_from_str(self.text) {
             let (event, span) = event.map_err(|error| {
                 let at = error.marker();
                 fault_at(
@@ -560,6 +630,9 @@ impl Builder {
                 )
             })?;
             self.take(event, span)?;
+            if self.done {
+                break;
+            }
         }
         Ok(())
     }
@@ -597,7 +670,11 @@ impl Builder {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.no_tag(mark, tag.is_some());
-                self.open(mark, anchor, Holder::List(Vec::new()))?;
+                let holder = match anchor == 0 && self.hand_on(mark) {
+                    true => Holder::HandedOn(None),
+                    false => Holder::List(Vec::new()),
+                };
+                self.open(mark, anchor, holder)?;
             }
             Event::MappingStart(anchor, tag) => {
                 self.no_tag(mark, tag.is_some());
@@ -697,6 +774,51 @@ impl Builder {
         self.close(node, 0)
     }
 
+    /// Whether the list that begins here is the one that is handed on: then it is told of.
+    fn hand_on(&mut self, mark: Mark) -> bool {
+        let (
+            Some(handed_on),
+            [
+                Open {
+                    mark: top,
+                    holder:
+                        Holder::Map {
+                            entries,
+                            known,
+                            key: Some((key, key_mark)),
+                        },
+                    ..
+                },
+            ],
+        ) = (&mut self.handed_on, self.stack.as_slice())
+        else {
+            return false;
+        };
+        if key != handed_on.key || known.contains_key(key) {
+            return false;
+        }
+        let mut entries = entries.clone();
+        entries.push(Entry {
+            key: key.clone(),
+            key_mark: *key_mark,
+            value: Node {
+                mark,
+                kind: Kind::List(Vec::new()),
+            },
+        });
+        let so_far = Node {
+            mark: *top,
+            kind: Kind::Map(entries),
+        };
+        let last = is_last(self.text, *top, *key_mark);
+        handed_on.taker.begins(&so_far, last);
+        if last && handed_on.head_only {
+            self.root = Some(so_far);
+            self.done = true;
+        }
+        true
+    }
+
     /// Puts a whole value where it belongs.
     fn close(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
         if anchor > 0 {
@@ -726,6 +848,12 @@ impl Builder {
         };
         match &mut open.holder {
             Holder::List(values) => values.push(node),
+            Holder::HandedOn(last_line) => {
+                *last_line = Some(node.mark.last_line);
+                if let Some(handed_on) = &mut self.handed_on {
+                    handed_on.taker.take(node);
+                }
+            }
             Holder::Map {
                 entries,
                 known,
@@ -767,18 +895,42 @@ impl Open {
             anchor,
             holder,
         } = self;
-        let kind = match holder {
-            Holder::List(values) => Kind::List(values),
-            Holder::Map { entries, .. } => Kind::Map(entries),
-        };
-        let last = match &kind {
-            Kind::List(values) => values.last().map(|it| it.mark.last_line),
-            Kind::Map(entries) => entries.last().map(|it| it.value.mark.last_line),
-            Kind::Text(_) | Kind::Empty => None,
+        let (last, kind) = match holder {
+            Holder::List(values) => {
+                let last = values.last().map(|it| it.mark.last_line);
+                (last, Kind::List(values))
+            }
+            Holder::HandedOn(last) => (last, Kind::List(Vec::new())),
+            Holder::Map { entries, .. } => {
+                let last = entries.last().map(|it| it.value.mark.last_line);
+                (last, Kind::Map(entries))
+            }
         };
         mark.last_line = bracket.or(last).unwrap_or(mark.line).max(mark.line);
         (Node { mark, kind }, anchor)
     }
+}
+
+/// Whether the entry of a map that its text is written as ends the map: the keys of a map in block
+/// style stand one below the other, so that where this one stands at the margin, and no line below it
+/// begins another one there, none follows.
+fn is_last(text: &str, map: Mark, key: Mark) -> bool {
+    let at_margin = map.column == 1 && key.column == 1;
+    // YAML ends a line at a carriage return alone as well.
+    let alone = |(at, _): (usize, &str)| text.as_bytes().get(at + 1) != Some(&b'\n');
+    if text.match_indices('\r').any(alone) {
+        return false;
+    }
+    let mut lines = text.lines().skip(map.line.saturating_sub(1) as usize);
+    let in_block = lines.next().is_some_and(|line| !line.starts_with('{'));
+    let begins_nothing = |line: &str| {
+        let rest = line.strip_prefix('-');
+        line.is_empty()
+            || line.starts_with([' ', '#'])
+            || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            || line.trim_end() == "..."
+    };
+    at_margin && in_block && text.lines().skip(key.line as usize).all(begins_nothing)
 }
 
 /// How many values it is, a long text as several.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::context::{Context, Invalid};
 use super::{Exit, output};
 use crate::config::{Config, Subject};
-use crate::desired::{Manifest, Problem};
+use crate::desired::{self, Manifest, Problem};
 use crate::model::hold::HoldReason;
 use crate::model::ids::ProviderName;
 use crate::model::memory::Used;
@@ -355,7 +355,7 @@ fn past_approvals(
     let Some(main) = text.files.first() else {
         return Vec::new();
     };
-    let document = yaml::parse(&main.bytes).ok();
+    let document = yaml::parse_head(&main.bytes, desired::ITEMS).ok();
     manifest
         .config
         .approvals
@@ -388,7 +388,7 @@ fn missing_secrets(context: &Context, text: &Text, manifest: &Manifest) -> Vec<P
         return Vec::new();
     };
     // Read once more for the places alone: no one else needs to keep them.
-    let document = yaml::parse(&main.bytes).ok();
+    let document = yaml::parse_head(&main.bytes, desired::ITEMS).ok();
     let place = |name: &str| {
         let providers = document.as_ref()?.root.get("providers")?;
         providers.entry(name).map(|entry| entry.key_mark)
@@ -421,7 +421,7 @@ async fn new_destinations(context: &Context, text: &Text, manifest: &Manifest) -
     let Some(main) = text.files.first() else {
         return problems;
     };
-    let document = yaml::parse(&main.bytes).ok();
+    let document = yaml::parse_head(&main.bytes, desired::ITEMS).ok();
     for provider in manifest.config.providers.values() {
         let forbids = context.forbids(ledger.as_ref(), provider).await;
         let Some(why) = forbids.ok().flatten() else {

@@ -35,7 +35,6 @@ pub struct Keeper {
     live: Arc<Live>,
     /// What is in force, with what only accepting the next one needs.
     manifest: Option<Arc<Manifest>>,
-    files: Vec<KeptFile>,
     owes: bool,
 }
 
@@ -80,7 +79,6 @@ impl Keeper {
             tools,
             live,
             manifest: None,
-            files: Vec::new(),
             owes: false,
         }
     }
@@ -110,8 +108,12 @@ impl Keeper {
         let Some(revision) = ledger.current().await? else {
             return Ok(());
         };
-        match accept::read_kept(&revision.files) {
-            Ok(manifest) => self.install(revision, manifest),
+        // Its items stand in the ledger: to go on, no more is needed than how to run.
+        match accept::read_kept_settings(&revision.files) {
+            Ok(manifest) => {
+                let items = revision.verdict.counts.items();
+                self.install(revision, manifest, items);
+            }
             Err(problems) => tracing::error!(
                 "this version finds {} problems in the text of the last accepted revision {}; waiting for a valid file",
                 problems.len(),
@@ -154,10 +156,14 @@ impl Keeper {
             self.refuse(latest, refusal, None).await?;
             return Ok(Verdict::Unchanged);
         }
+        let in_force = self.live.in_force.load_full();
         let Some(text) = &latest.text else {
+            // What is in force was let go of, and is still what the files say.
+            if in_force.is_some() && latest.seen_at.is_some() {
+                self.well(latest, None).await?;
+            }
             return Ok(Verdict::Unchanged);
         };
-        let in_force = self.live.in_force.load_full();
         let same = in_force.is_some_and(|it| it.digest == text.revision);
         // While another acceptance stands half-way no pass takes anything: this text, accepted
         // once more, ends it.
@@ -222,16 +228,17 @@ impl Keeper {
             verdict,
         };
         let woken = changed_providers(before_config, &manifest.config);
-        self.install(revision, manifest);
+        let items = manifest.wanted.len() as u64;
+        self.install(revision, manifest, items);
         for name in woken {
             ledger.wake_held(name, now).await?;
         }
         self.well(latest, Some(warnings)).await
     }
 
-    fn install(&mut self, revision: Revision, mut manifest: Manifest) {
+    fn install(&mut self, revision: Revision, mut manifest: Manifest, items: u64) {
         // What is wanted stands in the ledger from now on: memory must not grow with it.
-        let items = std::mem::take(&mut manifest.wanted).len() as u64;
+        manifest.wanted = Vec::new();
         let commit = revision.commit.as_deref().unwrap_or_default();
         self.tools
             .metrics
@@ -243,7 +250,6 @@ impl Keeper {
             items,
             accepted_at: revision.accepted_at,
         })));
-        self.files = revision.files;
         self.manifest = Some(Arc::new(manifest));
     }
 
@@ -313,7 +319,10 @@ impl Keeper {
                     .collect()
             })
             .unwrap_or_default();
-        let stale = accept::stale_rows(&open, &self.files, &newest);
+        // The ledger has the accepted text; it may be large, and is seldom needed.
+        let accepted = self.tools.ledger.current().await?;
+        let accepted = accepted.map(|it| it.files).unwrap_or_default();
+        let stale = accept::stale_rows(&open, &accepted, &newest);
         let held = self.tools.ledger.mark_stale(stale, now).await?;
         if held > 0 {
             tracing::warn!(

@@ -129,7 +129,7 @@ impl Daemon {
                         break;
                     }
                     let latest = texts.borrow_and_update().clone();
-                    take(&mut keeper, &mut workers, &latest).await;
+                    take(&mut keeper, &mut workers, &source, latest).await;
                 }
                 () = live.reload.notified() => {
                     source.reload();
@@ -153,7 +153,7 @@ impl Daemon {
             // A revision that the ledger could not take yet is tried again.
             if keeper.owes() {
                 let latest = texts.borrow().clone();
-                take(&mut keeper, &mut workers, &latest).await;
+                take(&mut keeper, &mut workers, &source, latest).await;
             }
         }
         supervisor::stopping();
@@ -166,13 +166,20 @@ impl Daemon {
     }
 }
 
-async fn take(keeper: &mut Keeper, workers: &mut Workers, latest: &Latest) {
-    match keeper.take(latest).await {
+async fn take(keeper: &mut Keeper, workers: &mut Workers, source: &Source, latest: Latest) {
+    match keeper.take(&latest).await {
         Ok(verdict) => {
             workers.live.ledger_works(FILES);
             match verdict {
                 Verdict::Accepted => workers.follow(),
-                Verdict::Unchanged => workers.begin(latest),
+                Verdict::Unchanged => workers.begin(&latest),
+            }
+            let in_force = workers.live.in_force.load();
+            let text = latest.text.as_ref().map(|text| &text.revision);
+            if let Some(revision) =
+                text.filter(|it| in_force.as_ref().is_some_and(|now| now.digest == **it))
+            {
+                source.release(revision);
             }
         }
         Err(error) => ledger_failed(

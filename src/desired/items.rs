@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::csv;
 use super::policies::{self, DEFAULT_WINDOW, Policy};
 use super::providers::unknown_expect;
 use super::raw;
 use super::settings::{At, Settings, known_provider, number};
 use super::times;
-use super::{FileText, Teller, Told};
+use super::{ITEMS, Teller, Told};
 use crate::config::{ProviderConfig, Subject};
 use crate::model::ids::{Key, SubscriptionId};
+use crate::model::labels::Labels;
 use crate::model::provider::{ExpectField, ProviderKind};
 use crate::model::terms::{From, Place, Sourced, Terms, Unused, Wanted, When, WhenMissed};
 use crate::yaml::{self, Kind, Mark, Node};
@@ -31,39 +31,8 @@ const LONGEST_REQUESTED: usize = 1_000;
 /// Labels or expectations of one item, at most.
 const MOST_VALUES: usize = 100;
 
-/// An included file that could be read.
-pub(super) struct IncludedFile<'f> {
-    name: &'f str,
-    root: Node,
-    defaults: raw::Item,
-}
-
-/// Reads an included file's shape.
-pub(super) fn included<'f>(
-    file: FileText<'f>,
-    teller: &mut Teller<'_>,
-) -> Option<IncludedFile<'f>> {
-    if file.name.ends_with(".csv") {
-        return match csv::parse(file.bytes) {
-            Ok(root) => Some(IncludedFile {
-                name: file.name,
-                root,
-                defaults: raw::Item::default(),
-            }),
-            Err(faults) => {
-                teller.faults(faults);
-                None
-            }
-        };
-    }
-    let document = match yaml::parse(file.bytes) {
-        Ok(document) => document,
-        Err(faults) => {
-            teller.faults(faults);
-            return None;
-        }
-    };
-    let root = document.root;
+/// The defaults of an included file, whose shape is judged by the way; none where it is wrong.
+pub(super) fn included(root: &Node, teller: &mut Teller<'_>) -> Option<raw::Item> {
     if !matches!(root.kind, Kind::Map(_)) {
         teller.problem(root.mark, "wrong_type", "an included file holds `defaults` and `cancellations`, and nothing else; one without items has `cancellations: []`");
         return None;
@@ -77,119 +46,53 @@ pub(super) fn included<'f>(
                 code: "empty_value",
                 message: format!("`{key}` has no value; give it one, or take it out (an empty list is written `[]`)"),
             });
-        } else if entry.key != "cancellations" {
+        } else if entry.key != ITEMS {
             entry.value.empties(&mut faults);
         }
     }
-    let raw: Option<raw::Included> = root.read_but_for("cancellations", &mut faults);
+    let raw: Option<raw::Included> = root.read_but_for(ITEMS, &mut faults);
     teller.faults(faults);
-    let defaults = raw?.defaults.unwrap_or_default();
-    Some(IncludedFile {
-        name: file.name,
-        root,
-        defaults,
-    })
+    Some(raw?.defaults.unwrap_or_default())
 }
 
-/// Reads the items of all files.
-pub(super) fn read_all(
-    main: &str,
-    root: &Node,
-    included: Vec<IncludedFile<'_>>,
-    settings: &Settings,
-    told: &mut Told,
-) -> Vec<Wanted> {
-    let mut items = Items {
-        settings,
-        wanted: Vec::new(),
-        seen: HashMap::new(),
-        count: 0,
-        counted: BTreeMap::new(),
-    };
-    items.file(main, root, &raw::Item::default(), &mut told.of(main));
-    for file in &included {
-        items.file(
-            file.name,
-            &file.root,
-            &file.defaults,
-            &mut told.of(file.name),
-        );
-    }
-    let mark = root.mark_at(&["cancellations"]);
-    let mut teller = told.of(main);
-    if items.count > settings.config.max_items {
-        teller.problem(
-            mark,
-            "too_many_items",
-            format!(
-                "{} items; `max_items` allows {}",
-                items.count, settings.config.max_items
-            ),
-        );
-    }
-    for (code, count) in &items.counted {
-        if *count > MOST_WARNINGS {
-            told.of(main).warning(
-                mark,
-                code,
-                format!("and {} more items like these", count - MOST_WARNINGS),
-            );
-        }
-    }
-    items.wanted
-}
-
-struct Items<'s> {
-    settings: &'s Settings,
+/// The items of all files, as they are read.
+#[derive(Default)]
+pub(super) struct Items {
     wanted: Vec<Wanted>,
-    /// File, line and column of each request.
-    seen: HashMap<Key, (String, Mark)>,
+    /// The files that were read so far.
+    files: Vec<String>,
+    /// Where each request stands.
+    seen: HashMap<Key, Seen>,
     count: u64,
     /// How often each kind of warning came.
     counted: BTreeMap<&'static str, usize>,
 }
 
+/// Where a request stands.
+#[derive(Clone, Copy)]
+struct Seen {
+    /// The place of its file among those that were read.
+    file: u32,
+    line: u32,
+    column: u32,
+}
+
 /// The defaults of one file, read once.
-struct Defaults<'d> {
-    raw: &'d raw::Item,
+pub(super) struct Defaults {
+    raw: raw::Item,
     terms: policies::Terms,
     period_ends: Option<DateTime<Utc>>,
     mark: Mark,
 }
 
-impl<'s> Items<'s> {
-    fn file(&mut self, name: &str, root: &Node, defaults: &raw::Item, teller: &mut Teller<'_>) {
-        let defaults = self.defaults(defaults, root, teller);
-        let Some(list) = root.get("cancellations") else {
-            return;
-        };
-        let items = match &list.kind {
-            Kind::List(items) => items,
-            // Told already.
-            Kind::Empty => return,
-            Kind::Text(_) | Kind::Map(_) => {
-                teller.problem(
-                    list.mark,
-                    "wrong_type",
-                    "`cancellations` is a list; each item begins with `- id: …`",
-                );
-                return;
-            }
-        };
-        self.count += items.len() as u64;
-        for item in items {
-            if let Some(wanted) = self.item(name, item, &defaults, teller) {
-                self.wanted.push(wanted);
-            }
-        }
+impl Defaults {
+    /// Of a file that has none.
+    pub fn none(root: &Node, settings: &Settings, teller: &mut Teller<'_>) -> Self {
+        Self::of(raw::Item::default(), root, settings, teller)
     }
 
-    fn defaults<'d>(
-        &self,
-        raw: &'d raw::Item,
-        root: &Node,
-        teller: &mut Teller<'_>,
-    ) -> Defaults<'d> {
+    /// Of a file; what is wrong with them is told.
+    pub fn of(raw: raw::Item, root: &Node, settings: &Settings, teller: &mut Teller<'_>) -> Self {
         let at = At::root(root).inside("defaults");
         for (key, given) in [("id", raw.id.is_some()), ("again", raw.again.is_some())] {
             if given {
@@ -201,7 +104,7 @@ impl<'s> Items<'s> {
             }
         }
         if let Some(provider) = &raw.provider {
-            let known = known_provider(provider, &self.settings.declared);
+            let known = known_provider(provider, &settings.declared);
             teller.take(at.mark("provider"), "unknown_provider", "provider", known);
         }
         for (key, given) in [("labels", &raw.labels), ("expect", &raw.expect)] {
@@ -209,10 +112,9 @@ impl<'s> Items<'s> {
                 teller.problem(at.mark(key), "value", too_many(key, given.len()));
             }
         }
-        let zone = self.settings.zone;
-        Defaults {
-            raw,
-            terms: policies::terms(&set_of(raw), &at, zone, teller),
+        let zone = settings.zone;
+        Self {
+            terms: policies::terms(&set_of(&raw), &at, zone, teller),
             period_ends: raw.period_ends.as_deref().and_then(|text| {
                 teller.take(
                     at.mark("period_ends"),
@@ -222,16 +124,90 @@ impl<'s> Items<'s> {
                 )
             }),
             mark: at.here(),
+            raw,
+        }
+    }
+}
+
+/// The file whose items are being read, and by what.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'s> {
+    /// Its name.
+    pub file: &'s str,
+    pub settings: &'s Settings,
+    pub defaults: &'s Defaults,
+}
+
+impl Items {
+    /// Reads one.
+    pub fn take(&mut self, source: Source<'_>, node: &Node, teller: &mut Teller<'_>) {
+        self.count += 1;
+        if let Some(wanted) = self.item(source, node, teller) {
+            self.wanted.push(wanted);
         }
     }
 
-    fn item(
-        &mut self,
-        file: &str,
-        node: &Node,
-        defaults: &Defaults<'_>,
-        teller: &mut Teller<'_>,
-    ) -> Option<Wanted> {
+    /// Reads those that were not handed on one by one, if there are any.
+    pub fn rest(&mut self, source: Source<'_>, root: &Node, teller: &mut Teller<'_>) {
+        let Some(list) = root.get(ITEMS) else {
+            return;
+        };
+        match &list.kind {
+            Kind::List(items) => items
+                .iter()
+                .for_each(|item| self.take(source, item, teller)),
+            // Told already.
+            Kind::Empty => {}
+            Kind::Text(_) | Kind::Map(_) => teller.problem(
+                list.mark,
+                "wrong_type",
+                "`cancellations` is a list; each item begins with `- id: …`",
+            ),
+        }
+    }
+
+    /// All of them, in the order of the files. What is to be said of all together is told at the list
+    /// of the main file.
+    pub fn close(
+        self,
+        main: &str,
+        root: &Node,
+        settings: &Settings,
+        told: &mut Told,
+    ) -> Vec<Wanted> {
+        let mark = root.mark_at(&[ITEMS]);
+        let mut teller = told.of(main);
+        if self.count > settings.config.max_items {
+            teller.problem(
+                mark,
+                "too_many_items",
+                format!(
+                    "{} items; `max_items` allows {}",
+                    self.count, settings.config.max_items
+                ),
+            );
+        }
+        for (code, count) in &self.counted {
+            if *count > MOST_WARNINGS {
+                teller.warning(
+                    mark,
+                    code,
+                    format!("and {} more items like these", count - MOST_WARNINGS),
+                );
+            }
+        }
+        self.wanted
+    }
+
+    /// The place of a file among those that were read.
+    fn number_of(&mut self, file: &str) -> u32 {
+        if self.files.last().is_none_or(|it| it != file) {
+            self.files.push(file.to_owned());
+        }
+        u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn item(&mut self, source: Source<'_>, node: &Node, teller: &mut Teller<'_>) -> Option<Wanted> {
         if !matches!(node.kind, Kind::Map(_)) {
             let what =
                 "an item is a map, such as `- {id: \"2145871\", provider: academy, when: now}`";
@@ -245,16 +221,16 @@ impl<'s> Items<'s> {
         teller.faults(faults);
         let raw = raw?;
         let at = At::root(node);
-        let provider = self.provider(&raw, defaults, &at, teller)?;
-        let key = self.key(&raw, provider, file, &at, teller);
-        let own = policies::terms(&set_of(&raw), &at, self.settings.zone, teller);
+        let provider = provider(source, &raw, &at, teller)?;
+        let key = self.key(source.file, &raw, provider, &at, teller);
+        let own = policies::terms(&set_of(&raw), &at, source.settings.zone, teller);
         let item = Item {
             raw: &raw,
             own,
-            defaults,
+            defaults: source.defaults,
             provider,
             at: &at,
-            settings: self.settings,
+            settings: source.settings,
         };
         let terms = item.resolve(key.as_ref(), teller);
         let (key, terms) = key.zip(terms)?;
@@ -266,53 +242,18 @@ impl<'s> Items<'s> {
             key,
             terms,
             place: Place {
-                file: file.to_owned(),
+                file: source.file.to_owned(),
                 line: node.mark.line,
                 last_line: node.mark.last_line,
             },
         })
     }
 
-    fn provider(
-        &self,
-        raw: &raw::Item,
-        defaults: &Defaults<'_>,
-        at: &At<'_>,
-        teller: &mut Teller<'_>,
-    ) -> Option<&'s ProviderConfig> {
-        let settings: &'s Settings = self.settings;
-        let declared = &settings.declared;
-        if let Some(name) = &raw.provider {
-            let known = known_provider(name, declared);
-            return teller.take(at.mark("provider"), "unknown_provider", "provider", known)?;
-        }
-        if let Some(name) = &defaults.raw.provider {
-            // Told at the defaults, if it is unknown.
-            return declared.get(name)?.as_ref();
-        }
-        match declared.len() {
-            0 => None,
-            1 => declared.values().next()?.as_ref(),
-            _ => {
-                let names: Vec<String> = declared.keys().map(|name| format!("`{name}`")).collect();
-                teller.problem(
-                    at.here(),
-                    "missing",
-                    format!(
-                        "the item does not say its `provider`; there are {}",
-                        names.join(", ")
-                    ),
-                );
-                None
-            }
-        }
-    }
-
     fn key(
         &mut self,
+        file: &str,
         raw: &raw::Item,
         provider: &ProviderConfig,
-        file: &str,
         at: &At<'_>,
         teller: &mut Teller<'_>,
     ) -> Option<Key> {
@@ -342,14 +283,20 @@ impl<'s> Items<'s> {
             again,
         };
         let mark = at.mark("id");
-        if let Some((first_file, first)) = self.seen.get(&key) {
+        if let Some(first) = self.seen.get(&key) {
+            let first_file = &self.files[first.file as usize];
             teller.problem(mark, "duplicate_item", format!(
                 "{key} is asked for twice; first at {first_file}:{}:{} (a second cancellation of the same subscription is written `again: 2`)",
                 first.line, first.column
             ));
             return None;
         }
-        self.seen.insert(key.clone(), (file.to_owned(), mark));
+        let seen = Seen {
+            file: self.number_of(file),
+            line: mark.line,
+            column: mark.column,
+        };
+        self.seen.insert(key.clone(), seen);
         Some(key)
     }
 
@@ -397,11 +344,45 @@ impl<'s> Items<'s> {
     }
 }
 
+/// Whose subscription an item speaks of.
+fn provider<'s>(
+    source: Source<'s>,
+    raw: &raw::Item,
+    at: &At<'_>,
+    teller: &mut Teller<'_>,
+) -> Option<&'s ProviderConfig> {
+    let declared = &source.settings.declared;
+    if let Some(name) = &raw.provider {
+        let known = known_provider(name, declared);
+        return teller.take(at.mark("provider"), "unknown_provider", "provider", known)?;
+    }
+    if let Some(name) = &source.defaults.raw.provider {
+        // Told at the defaults, if it is unknown.
+        return declared.get(name)?.as_ref();
+    }
+    match declared.len() {
+        0 => None,
+        1 => declared.values().next()?.as_ref(),
+        _ => {
+            let names: Vec<String> = declared.keys().map(|name| format!("`{name}`")).collect();
+            teller.problem(
+                at.here(),
+                "missing",
+                format!(
+                    "the item does not say its `provider`; there are {}",
+                    names.join(", ")
+                ),
+            );
+            None
+        }
+    }
+}
+
 /// One item on its way to its terms.
 struct Item<'i> {
     raw: &'i raw::Item,
     own: policies::Terms,
-    defaults: &'i Defaults<'i>,
+    defaults: &'i Defaults,
     provider: &'i ProviderConfig,
     at: &'i At<'i>,
     settings: &'i Settings,
@@ -411,6 +392,7 @@ impl Item<'_> {
     fn resolve(&self, key: Option<&Key>, teller: &mut Teller<'_>) -> Option<Terms> {
         let labels = merged(&self.raw.labels, &self.defaults.raw.labels);
         self.check_values(&labels, "labels", teller);
+        let labels = Labels::from(labels);
         let policies = key
             .map(|key| self.policies(key, &labels))
             .unwrap_or_default();
@@ -454,7 +436,7 @@ impl Item<'_> {
         self.at.node.get("when").is_none() && self.defaults.raw.when.is_none()
     }
 
-    fn policies(&self, key: &Key, labels: &BTreeMap<String, String>) -> Vec<&Policy> {
+    fn policies(&self, key: &Key, labels: &Labels) -> Vec<&Policy> {
         let subject = Subject::new(key, self.provider.kind(), labels);
         self.settings
             .policies
@@ -520,7 +502,7 @@ impl Item<'_> {
     }
 
     fn must_be_chosen(&self, chosen: bool, key: &str, words: &str, teller: &mut Teller<'_>) {
-        let given = [self.raw, self.defaults.raw].iter().any(|raw| match key {
+        let given = [self.raw, &self.defaults.raw].iter().any(|raw| match key {
             "usage_behavior" => raw.usage_behavior.is_some(),
             _ => raw.invoicing_behavior.is_some(),
         });

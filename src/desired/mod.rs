@@ -11,6 +11,9 @@ use crate::config::{Config, LedgerLocation, Match};
 use crate::model::terms::Wanted;
 use crate::yaml::{self, Fault, Mark, Node};
 
+use self::settings::Settings;
+use self::stream::{Found, Main};
+
 mod csv;
 mod items;
 pub mod lines;
@@ -21,6 +24,7 @@ pub mod quote;
 mod raw;
 mod schema;
 mod settings;
+mod stream;
 mod times;
 mod words;
 
@@ -105,13 +109,16 @@ impl Problem {
     }
 }
 
+/// The key that the items stand under.
+pub const ITEMS: &str = "cancellations";
+
 /// Include patterns, at most: each is looked for on the disk.
 const MOST_PATTERNS: usize = 1_000;
 
 /// The include patterns of a main file, without judging the rest of it; none where it cannot
 /// be read at all, none of more than there may be, and none too large: [`read`] refuses those.
 pub fn includes(main: &[u8]) -> Vec<String> {
-    let Ok(document) = yaml::parse(main) else {
+    let Ok(document) = yaml::parse_head(main, ITEMS) else {
         return Vec::new();
     };
     let patterns = document.root.get("include").map(Node::values);
@@ -127,7 +134,7 @@ pub fn includes(main: &[u8]) -> Vec<String> {
 /// The ledger that a main file names, also where the rest of it is not valid: a daemon that
 /// starts with a broken file goes on from that ledger, not from another.
 pub fn named_ledger(main: &[u8]) -> Option<LedgerLocation> {
-    let found = match yaml::parse(main) {
+    let found = match yaml::parse_head(main, ITEMS) {
         Ok(document) => document.root.get("ledger")?.text()?.to_owned(),
         // Not even YAML: the line itself, if it stands at the margin and is plain.
         Err(_) => {
@@ -149,29 +156,60 @@ pub fn read(input: &Input<'_>) -> Result<Manifest, Vec<Problem>> {
         return Err(Vec::new());
     };
     let mut told = Told::default();
-    let mut reader = told.of(main.name);
-    let document = match yaml::parse(main.bytes) {
-        Ok(document) => Some(document),
-        Err(faults) => {
-            reader.faults(faults);
-            None
-        }
+    // What is wrong with items is told after all that is wrong with the files themselves.
+    let mut found = Found::default();
+    let read = stream::main_file(*main, input, &mut told, &mut found);
+    let (document, head) = match read {
+        Some(read) => (Some(read.document), read.head),
+        None => (None, None),
     };
-    let settings = document
-        .as_ref()
-        .and_then(|document| settings::read(&document.root, input, &mut told.of(main.name)));
     // A file that is wrong in itself is told as such even when the main file is too.
-    let others: Vec<_> = included
-        .iter()
-        .filter_map(|file| items::included(*file, &mut told.of(file.name)))
-        .collect();
-    let Some((document, settings)) = document.zip(settings) else {
+    let settings = head.as_ref().map(|head| &head.settings);
+    for file in included {
+        stream::included_file(*file, settings, &mut told, &mut found);
+    }
+    let Some((document, Main { settings, .. })) = document.zip(head) else {
         return Err(told.sorted());
     };
-    let wanted = items::read_all(main.name, &document.root, others, &settings, &mut told);
+    told.absorb(found.told);
+    let items = found.items;
+    let wanted = items.close(main.name, &document.root, &settings, &mut told);
     if !told.problems.is_empty() {
         return Err(told.sorted());
     }
+    Ok(manifest(input, settings, wanted, told.warnings))
+}
+
+/// Reads how to run, and no item: of text that was read whole before.
+///
+/// # Errors
+/// Every problem of the settings.
+pub fn read_settings(input: &Input<'_>) -> Result<Manifest, Vec<Problem>> {
+    let Some(main) = input.files.first() else {
+        return Err(Vec::new());
+    };
+    let mut told = Told::default();
+    let settings = match yaml::parse_head(main.bytes, ITEMS) {
+        Ok(document) => settings::read(&document.root, input, &mut told.of(main.name)),
+        Err(faults) => {
+            told.of(main.name).faults(faults);
+            None
+        }
+    };
+    match settings.filter(|_| told.problems.is_empty()) {
+        Some(settings) => Ok(manifest(input, settings, Vec::new(), told.warnings)),
+        None => Err(told.sorted()),
+    }
+}
+
+fn manifest(
+    input: &Input<'_>,
+    settings: Settings,
+    wanted: Vec<Wanted>,
+    warnings: Vec<Problem>,
+) -> Manifest {
+    let ends_in_mark =
+        |file: &FileText<'_>| std::str::from_utf8(file.bytes).is_ok_and(yaml::ends_in_mark);
     let policies = settings
         .policies
         .into_iter()
@@ -181,19 +219,19 @@ pub fn read(input: &Input<'_>) -> Result<Manifest, Vec<Problem>> {
             sets: policy.written,
         })
         .collect();
-    Ok(Manifest {
+    Manifest {
         config: settings.config,
         wanted,
         policies,
-        warnings: told.warnings,
-        end_mark: document.end_mark,
+        warnings,
+        end_mark: input.files.first().is_some_and(ends_in_mark),
         end_marks: input
             .files
             .iter()
-            .filter(|file| yaml::ends_in_mark(&String::from_utf8_lossy(file.bytes)))
+            .filter(|file| ends_in_mark(file))
             .map(|file| file.name.to_owned())
             .collect(),
-    })
+    }
 }
 
 /// What a new file begins as: `lapsed init` writes it.
@@ -224,6 +262,18 @@ impl Told {
     /// How many problems were found.
     fn found(&self) -> usize {
         self.problems.len() + self.more
+    }
+
+    /// Takes over what was told elsewhere, after what was told here.
+    fn absorb(&mut self, other: Self) {
+        let more = other.more.saturating_sub(1);
+        other
+            .problems
+            .into_iter()
+            .chain(other.more_at)
+            .for_each(|problem| self.problem(problem));
+        self.more += more;
+        self.warnings.extend(other.warnings);
     }
 
     fn problem(&mut self, problem: Problem) {

@@ -283,6 +283,11 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// Items that were compared.
+    pub fn items(&self) -> u64 {
+        self.new.values().sum::<u64>() + self.changed + self.same + self.finished
+    }
+
     /// Adds another batch.
     pub fn add(&mut self, other: Self) {
         let Self {

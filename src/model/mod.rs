@@ -8,6 +8,7 @@ pub mod act;
 pub mod approval;
 pub mod hold;
 pub mod ids;
+pub mod labels;
 pub mod memory;
 pub mod notice;
 pub mod observed;

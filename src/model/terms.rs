@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::ids::Key;
+use super::labels::Labels;
 use super::provider::ExpectField;
 use crate::planted::planted;
 
@@ -186,8 +187,8 @@ pub struct Terms {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub expect: BTreeMap<ExpectField, String>,
     /// Free words for policies, freezes and reports.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
     /// When it was asked for; information only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested: Option<String>,

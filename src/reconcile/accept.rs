@@ -46,16 +46,26 @@ pub struct Proposal {
 /// # Errors
 /// This version finds problems where an earlier one found none.
 pub fn read_kept(files: &[KeptFile]) -> Result<Manifest, Vec<Problem>> {
-    desired::read(&Input {
-        files: files
-            .iter()
-            .map(|file| FileText {
-                name: &file.name,
-                bytes: file.text.as_bytes(),
-            })
-            .collect(),
+    desired::read(&kept_input(files))
+}
+
+/// Reads of kept files how to run, and none of their items.
+///
+/// # Errors
+/// This version finds problems there where an earlier one found none.
+pub fn read_kept_settings(files: &[KeptFile]) -> Result<Manifest, Vec<Problem>> {
+    desired::read_settings(&kept_input(files))
+}
+
+fn kept_input(files: &[KeptFile]) -> Input<'_> {
+    let texts = files.iter().map(|file| FileText {
+        name: &file.name,
+        bytes: file.text.as_bytes(),
+    });
+    Input {
+        files: texts.collect(),
         ..Input::default()
-    })
+    }
 }
 
 /// What a text that is valid by itself may still not be: a file whose last accepted version
@@ -152,7 +162,7 @@ pub async fn finish(
     manifest: &Manifest,
 ) -> Result<(), LedgerError> {
     let before = match ledger.current().await? {
-        Some(current) => read_kept(&current.files).ok(),
+        Some(current) => read_kept_settings(&current.files).ok(),
         None => None,
     };
     let shift = Shift {

@@ -16,6 +16,7 @@ use crate::ledger::{
 };
 use crate::model::hold::HoldReason;
 use crate::model::ids::{Key, ProviderName, SubscriptionId};
+use crate::model::labels::Labels;
 use crate::model::memory::{Pauses, ProviderMemory, Used};
 use crate::model::observed::Look;
 use crate::model::provider::ProviderKind;
@@ -707,7 +708,7 @@ pub struct ItemReport {
     pub when: String,
     /// Its labels, which `terms` tells with where they came from.
     #[serde(skip)]
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Whether `when` is `end_of_period`.
     #[serde(skip)]
     pub ends_with_period: bool,

@@ -24,7 +24,7 @@ fn a_row_is_an_item_with_labels_and_expectations() {
     let reason = a.terms.reason.as_ref().unwrap();
     assert_eq!(reason.value, "Moved, he said \"bye\"");
     assert_eq!(reason.from.to_string(), "item");
-    assert_eq!(a.terms.labels["ticket"], "OPS-1");
+    assert_eq!(a.terms.labels.get("ticket"), Some("OPS-1"));
     assert_eq!(a.terms.expect.values().collect::<Vec<_>>(), ["cus_17"]);
     assert_eq!((a.place.file.as_str(), a.place.line), ("b/a.csv", 2));
     assert_eq!(b.key.id.as_str(), "1e5");

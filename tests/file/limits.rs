@@ -144,6 +144,25 @@ proptest! {
     }
 
     #[test]
+    fn what_is_read_at_once_is_what_is_read_when_something_may_follow(at in 0..WHOLE.len(), insert in "(\n)?[-{}\\[\\]:&*|'\"%#, \na-z0-9]{0,6}", cut in 0..40usize) {
+        let mut text: Vec<char> = WHOLE.chars().collect();
+        let end = (at + cut).min(text.len());
+        text.splice(at..end, insert.chars());
+        let text: String = text.into_iter().collect();
+        // YAML ends a line at a lone carriage return, where other tools see none.
+        let (at_once, twice) = (read_one(&format!("{text}\n")), read_one(&format!("{text}\n#\r#\n")));
+        match (at_once, twice) {
+            (Ok(one), Ok(other)) => {
+                prop_assert_eq!(one.wanted, other.wanted);
+                prop_assert_eq!(one.warnings, other.warnings);
+            }
+            (Err(one), Err(other)) if other.iter().all(|it| it.code != "syntax") => prop_assert_eq!(one, other),
+            (Err(_), Err(_)) => {}
+            (one, other) => prop_assert!(false, "{one:?}\n{other:?}"),
+        }
+    }
+
+    #[test]
     fn ids_are_kept_as_they_are_written(id in "[A-Za-z0-9._~][A-Za-z0-9._~-]{0,40}") {
         prop_assume!(!matches!(id.as_str(), "." | ".." | "~" | "null" | "Null" | "NULL"));
         let manifest = valid(&format!("cancellations: [{{id: {id}, provider: donations, when: now}}]\n"));

@@ -75,6 +75,56 @@ fn an_item_knows_the_lines_on_which_it_stands() {
 }
 
 #[test]
+fn items_may_stand_before_what_they_are_read_by() {
+    let items =
+        "cancellations:\n- id: a\n  provider: donations\n- {id: b, provider: academy, when: now}\n";
+    let rest = format!("{HEAD}policies: [{{name: last, set: {{when: 2027-01-31}}}}]\n");
+    let in_a_flow = format!(
+        "{{\"cancellations\": [{{id: a, provider: donations}}, {{id: b, provider: academy, when: now}}],\n{}}}",
+        rest.trim_end()
+            .replace(":\n", ": {")
+            .replace("}}\n  donations", "}},\n  donations")
+            .replace("}}\n  metered", "}},\n  metered")
+            .replace("}}\npolicies", "}}},\npolicies")
+            .replace("1\nreconcile", "1,\nreconcile")
+            .replace("Berlin}\n", "Berlin},\n")
+    );
+    let kept = items.replace("cancellations:", "cancellations: &all");
+    let read = |text: String| {
+        let manifest = read_one(&text).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
+        let items = manifest.wanted.into_iter();
+        items.map(|it| (it.key, it.terms)).collect::<Vec<_>>()
+    };
+    let last = read(format!("{rest}{items}...\n"));
+    assert_eq!(last.len(), 2);
+    for text in [
+        format!("{items}{rest}"),
+        format!("{rest}{}", items.replace('\n', "\r\n")),
+        format!("{rest}{}", items.replace('\n', "\r")),
+        format!("{rest}{kept}"),
+        in_a_flow,
+    ] {
+        assert_eq!(read(text), last);
+    }
+}
+
+#[test]
+fn of_a_text_that_is_no_yaml_no_more_is_told() {
+    let broken = "cancellations:\n  - {id: a, provider: nobody, when: now}\n  - {id: b\n";
+    let codes = |files: &[(&str, &str)]| {
+        let problems = read_all(files).unwrap_err();
+        problems.iter().map(|it| it.code).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        codes(&[("lapsed.yaml", &format!("{HEAD}{broken}"))]),
+        ["syntax"]
+    );
+    let head = format!("{HEAD}include: [more.yaml]\ncancellations: [{{id: c}}]\n");
+    let more = codes(&[("lapsed.yaml", &head), ("more.yaml", broken)]);
+    assert_eq!(more, ["syntax", "missing"]);
+}
+
+#[test]
 fn included_files_hold_defaults_and_items() {
     let head = format!("{HEAD}include: [\"more/*.yaml\"]\ncancellations: []\n");
     let more = "defaults: {provider: donations, when: 2026-12-31, labels: {batch: a}}\ncancellations:\n  - id: a\n  - {id: b, when: now, labels: {ticket: T-1}}\n";
@@ -88,5 +138,5 @@ fn included_files_hold_defaults_and_items() {
     );
     assert_eq!(a.terms.when.from.to_string(), "file defaults");
     assert_eq!(b.terms.when.from.to_string(), "item");
-    assert_eq!(b.terms.labels.len(), 2);
+    assert_eq!(b.terms.labels.iter().count(), 2);
 }

@@ -48,7 +48,7 @@ fn terms() -> Terms {
         usage_behavior: None,
         invoicing_behavior: None,
         expect: BTreeMap::from([(ExpectField::Customer, "cus_17".to_owned())]),
-        labels: BTreeMap::from([("ticket".to_owned(), "OPS-4711".to_owned())]),
+        labels: [("ticket".to_owned(), "OPS-4711".to_owned())].into(),
         requested: Some("2027-01-10".to_owned()),
         unused: Vec::new(),
     }
@@ -277,9 +277,7 @@ pub fn trouble(shelf: &Shelf) {
         )
         .settled(-690, Settlement::Failed, HOSTILE)
         .with(|it| {
-            it.terms
-                .labels
-                .insert("note".to_owned(), HOSTILE.to_owned());
+            it.terms.labels = [("note".to_owned(), HOSTILE.to_owned())].into();
         })
         .onto(shelf);
     let stopped = ProviderMemory {

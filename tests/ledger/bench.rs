@@ -16,6 +16,7 @@ use lapsed::ledger::{
 use lapsed::model::act::{Action, Answer};
 use lapsed::model::hold::HoldReason;
 use lapsed::model::ids::{Key, ProviderName, SubscriptionId};
+use lapsed::model::labels::Labels;
 use lapsed::model::memory::{Assumed, Cap, CapOf, Verdict};
 use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
 use lapsed::model::provider::ProviderKind;
@@ -376,7 +377,7 @@ fn terms() -> Terms {
         usage_behavior: None,
         invoicing_behavior: None,
         expect: BTreeMap::new(),
-        labels: BTreeMap::new(),
+        labels: Labels::default(),
         requested: None,
         unused: Vec::new(),
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::DateTime;
+use lapsed::model::labels::Labels;
 use lapsed::model::provider::ExpectField;
 use lapsed::model::terms::{
     Behaviors, FlatFeeBehavior, From, InvoicingBehavior, Place, Sourced, Terms, Unused,
@@ -28,7 +29,7 @@ fn terms() -> Terms {
         usage_behavior: None,
         invoicing_behavior: None,
         expect: BTreeMap::new(),
-        labels: BTreeMap::new(),
+        labels: Labels::default(),
         requested: None,
         unused: Vec::new(),
     }

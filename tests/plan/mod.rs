@@ -20,6 +20,7 @@ use lapsed::config::{PaymentPlans, RenewalOff};
 use lapsed::model::act::{Action, Answer};
 use lapsed::model::hold::HoldReason;
 use lapsed::model::ids::{Key, ProviderName, SubscriptionId};
+use lapsed::model::labels::Labels;
 use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription, Successor};
 use lapsed::model::provider::{ExpectField, ProviderKind};
 use lapsed::model::request::{Doubt, Request, Witness};
@@ -68,7 +69,7 @@ fn terms() -> Terms {
         usage_behavior: None,
         invoicing_behavior: None,
         expect: BTreeMap::new(),
-        labels: BTreeMap::new(),
+        labels: Labels::default(),
         requested: None,
         unused: Vec::new(),
     }

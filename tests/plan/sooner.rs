@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use lapsed::config::{Config, Mode, PaymentPlans, RenewalOff};
+use lapsed::model::labels::Labels;
 use lapsed::model::observed::{Billing, Life, Look, Observed};
 use lapsed::model::provider::{ExpectField, ProviderKind};
 use lapsed::model::request::Request;
@@ -246,7 +247,7 @@ fn labels_that_a_freeze_does_not_speak_of_let_an_item_act_earlier() {
     let label = [("team".to_owned(), "support".to_owned())];
     known.terms.labels = label.clone().into();
     assert_eq!(
-        by_terms_in(&config, &known, |it| it.labels.clear()),
+        by_terms_in(&config, &known, |it| it.labels = Labels::default()),
         EARLIER_TICK
     );
     assert_eq!(

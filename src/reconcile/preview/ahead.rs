@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::config::{Config, Freeze, Subject};
 use crate::model::ids::SubscriptionId;
+use crate::model::labels::Labels;
 use crate::plan::forecast::{self, Work, cost_of_one, forecast, slack};
 use crate::plan::window::Hours;
 use crate::schedule;
@@ -15,7 +16,7 @@ use super::{Day, DayAct, Effort, Planned, PlannedItem};
 
 /// When each item acts, and whether its deadline is met.
 pub(super) fn foretell(standpoint: &Standpoint, config: &Config, items: &mut [PlannedItem]) {
-    let ids: Vec<(usize, SubscriptionId, BTreeMap<String, String>)> = items
+    let ids: Vec<(usize, SubscriptionId, Labels)> = items
         .iter()
         .enumerate()
         .filter(|(_, item)| item.waits_for_its_time())
