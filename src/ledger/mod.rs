@@ -98,7 +98,8 @@ pub trait Ledger: Send + Sync {
         limit: u32,
     ) -> Reply<'_, Vec<Request>>;
     /// Records what happened to one request. Fails with [`LedgerError::Moved`] if the request
-    /// changed since it was read.
+    /// changed since it was read, or another revision is in force, or about to be, than the one by
+    /// which it was decided.
     fn record(&self, change: Change) -> Reply<'_, Request>;
     /// Checks what the permit assumed, counts the limits and journals the intent, in one
     /// transaction.
@@ -362,6 +363,9 @@ pub struct Change {
     pub row: i64,
     /// As it was read.
     pub version: i64,
+    /// The revision by which it was decided: by another one it would be decided anew. None: it is a
+    /// fact, whatever is in force.
+    pub decided_by: Option<i64>,
     /// When.
     pub at: DateTime<Utc>,
     /// For the record, in order; may be empty.
@@ -384,6 +388,7 @@ impl Change {
         Self {
             row: request.row,
             version: request.version,
+            decided_by: None,
             at,
             events: Vec::new(),
             wake_at: None,

@@ -456,12 +456,18 @@ impl Pass<'_> {
         self.tools.ledger.remember(name.clone(), next).await
     }
 
-    /// Records a change, and counts and logs what happened.
+    /// Records a change, and counts and logs what happened. What becomes of a request of which nothing is
+    /// in flight is decided by the revision in force; of any other it is a fact.
     pub(super) async fn record(
         &self,
         before: &Request,
         change: Change,
     ) -> Result<Request, LedgerError> {
+        let decided = before.standing.plannable();
+        let change = Change {
+            decided_by: decided.then_some(self.in_force.number),
+            ..change
+        };
         let watch = Stopwatch::start();
         let events = change.events.clone();
         let after = self.tools.ledger.record(change).await?;

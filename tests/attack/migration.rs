@@ -82,7 +82,7 @@ fn no_kill_during_a_migration_loses_anything_or_sends_anything_twice() {
     silent.store(false, Ordering::SeqCst);
     let _daemon = home.daemon();
     until_each_is_cancelled_once(&home, ITEMS as usize);
-    assert_eq!(count(&home.ledger(), "PRAGMA user_version"), 5);
+    assert_eq!(count(&home.ledger(), "PRAGMA user_version"), 6);
 }
 
 fn beside(home: &Home, ending: &str) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Accepting a revision: by difference, in two phases, once.
 
-use lapsed::ledger::{Close, Incoming, KeptFile, Lane, NewRevision};
+use lapsed::ledger::{Change, Close, Incoming, KeptFile, Lane, LedgerError, NewRevision};
 use lapsed::model::hold::HoldReason;
 use lapsed::model::memory::Verdict;
 use lapsed::model::provider::ProviderKind;
@@ -19,6 +19,8 @@ facts! {
     while_a_revision_is_being_accepted_no_pass_takes_a_row_and_no_intent_is_journaled,
     a_revision_begun_anew_replaces_the_one_that_was_not_finished,
     accepting_the_same_items_again_adds_nothing_to_the_record,
+    a_revision_writes_no_row_of_which_nothing_changes,
+    what_was_decided_by_a_revision_before_is_decided_anew,
     a_batch_that_is_taken_in_twice_counts_once,
     a_changed_item_is_planned_afresh,
     an_edit_is_no_approval,
@@ -197,6 +199,53 @@ async fn accepting_the_same_items_again_adds_nothing_to_the_record(bench: Bench)
     assert_eq!(bench.record_so_far().await, before);
     assert_eq!(bench.state("a").await, State::Canceled);
     assert_eq!(bench.state("b").await, State::Held);
+}
+
+async fn a_revision_writes_no_row_of_which_nothing_changes(mut bench: Bench) {
+    let mut items = ["waits", "flies", "done", "failed"].map(item).to_vec();
+    bench.accept(&items).await;
+    bench.send_and_lose("flies", 1).await;
+    bench.cancel("done", 1).await;
+    bench.settle("failed", 1, Settlement::Failed).await;
+    let before = bench.all().await;
+    items.push(item("new"));
+    bench.accept(&items).await;
+    assert_eq!(bench.all().await[..4], before);
+    bench.kill();
+    // What was not written is no less there.
+    items.remove(0);
+    bench.accept(&items).await;
+    let withdrawn = bench
+        .all()
+        .await
+        .into_iter()
+        .filter(|it| it.state() == State::Withdrawn);
+    let withdrawn: Vec<_> = withdrawn.map(|it| it.key).collect();
+    assert_eq!(withdrawn, [key("p", "waits", 1)]);
+}
+
+async fn what_was_decided_by_a_revision_before_is_decided_anew(bench: Bench) {
+    let first = bench.accept(&[item("a")]).await;
+    let request = bench.request("a").await;
+    let decided_by = |number| Change {
+        decided_by: Some(number),
+        ..Change::to(&request, at(1))
+    };
+    let begun = bench.begin_revision(revision("second")).await.unwrap();
+    for number in [first, begun] {
+        let moved = bench.record(decided_by(number)).await;
+        assert!(matches!(moved, Err(LedgerError::Moved)), "{moved:?}");
+    }
+    bench.take_in(begun, vec![item("a")], at(1)).await.unwrap();
+    bench
+        .finish_revision(begun, Close::default(), at(1))
+        .await
+        .unwrap();
+    let moved = bench.record(decided_by(first)).await;
+    assert!(matches!(moved, Err(LedgerError::Moved)), "{moved:?}");
+    let recorded = bench.record(decided_by(begun)).await.unwrap();
+    // A fact is so whatever is in force.
+    bench.record(Change::to(&recorded, at(2))).await.unwrap();
 }
 
 async fn a_batch_that_is_taken_in_twice_counts_once(bench: Bench) {

@@ -8,12 +8,13 @@ use lapsed::ledger::{
     Change, Close, Command, Lane, Ledger, LedgerError, Posted, Tally, Verification,
 };
 use lapsed::model::hold::HoldReason;
-use lapsed::model::standing::State;
+use lapsed::model::standing::{Settlement, State};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::bench::{
-    Bench, Folder, at, beside, claim, copy_as_it_stands, database, item, posted, provider, revision,
+    Bench, Folder, at, beside, claim, copy_as_it_stands, database, item, key, posted, provider,
+    revision,
 };
 
 fn folder() -> (TempDir, PathBuf) {
@@ -112,7 +113,7 @@ async fn a_newer_schema_is_refused_with_both_numbers_and_left_as_it_is() {
                 newer,
                 LedgerError::Newer {
                     found: 99,
-                    known: 5,
+                    known: 6,
                     ..
                 }
             ),
@@ -124,6 +125,37 @@ async fn a_newer_schema_is_refused_with_both_numbers_and_left_as_it_is() {
         );
     }
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+/// Up to schema 5 each revision wrote its number into every row that it had.
+#[tokio::test]
+async fn what_the_file_has_lost_before_schema_6_is_not_tried_again() {
+    let folder = Folder::new();
+    let path = folder.database();
+    let bench = Bench::of(folder);
+    let items = ["has", "lost"].map(item);
+    bench.accept(&items).await;
+    for id in ["has", "lost"] {
+        bench.settle(id, 1, Settlement::Failed).await;
+    }
+    bench.accept(&items[..1]).await;
+    let (_folder, path) = killed(&path);
+    tamper(
+        &path,
+        "PRAGMA user_version = 5;
+         UPDATE requests SET seen = CASE subscription WHEN 'has' THEN 2 ELSE 1 END;",
+    );
+    let ledger = open(&path, OpenAs::Daemon).unwrap();
+    let retry = Command::Retry {
+        provider: provider("p"),
+        id: None,
+        state: State::Failed,
+    };
+    ledger.post(posted(retry, 9)).await.unwrap();
+    let command = ledger.inbox().await.unwrap().remove(0);
+    assert_eq!(ledger.apply(command, at(9)).await.unwrap(), 1);
+    let has = ledger.find(key("p", "has", 1)).await.unwrap().unwrap();
+    assert_eq!(has.state(), State::Scheduled);
 }
 
 #[tokio::test]

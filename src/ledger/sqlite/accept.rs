@@ -120,10 +120,11 @@ impl Tx<'_> {
     ) -> Result<(), LedgerError> {
         let revision = self.accepting(number)?;
         for item in items {
-            match rows::find(self.conn, &item.wanted.key)? {
+            let row = match rows::find(self.conn, &item.wanted.key)? {
                 None => self.insert(number, &revision, item, at)?,
                 Some(stored) => self.meet(stored, number, &revision, item, at)?,
-            }
+            };
+            self.present.note(number, row);
         }
         Ok(())
     }
@@ -134,7 +135,7 @@ impl Tx<'_> {
         revision: &str,
         item: &Incoming,
         at: DateTime<Utc>,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<i64, LedgerError> {
         let holds = new_holds(item);
         let event = Event::Accepted {
             revision: revision.to_owned(),
@@ -189,10 +190,11 @@ impl Tx<'_> {
         };
         self.append(&mut stored, &event, at)?;
         plan_afresh(&mut stored, item, holds, revision);
-        self.store(&mut stored, at)
+        self.store(&mut stored, at)?;
+        Ok(stored.request.row)
     }
 
-    /// An item whose request is remembered.
+    /// An item whose request is remembered. Its row is written if something of it changes.
     fn meet(
         &mut self,
         mut stored: Stored,
@@ -200,8 +202,11 @@ impl Tx<'_> {
         revision: &str,
         item: &Incoming,
         at: DateTime<Utc>,
-    ) -> Result<(), LedgerError> {
-        stored.seen = number;
+    ) -> Result<i64, LedgerError> {
+        let before = stored.clone();
+        if stored.seen == 0 {
+            stored.seen = number;
+        }
         // Where it stands in the newest accepted text: a broken one is compared with that.
         stored.request.place = item.wanted.place.clone();
         // What is in doubt is read as what it was sent as.
@@ -257,7 +262,10 @@ impl Tx<'_> {
                 }
             }
         }
-        self.store(&mut stored, at)
+        if stored != before {
+            self.store(&mut stored, at)?;
+        }
+        Ok(before.request.row)
     }
 
     fn line_is_back(&mut self, stored: &mut Stored, at: DateTime<Utc>) -> Result<(), LedgerError> {
@@ -325,13 +333,14 @@ impl Tx<'_> {
         at: DateTime<Utc>,
     ) -> Result<Vec<Approved>, LedgerError> {
         let revision = self.accepting(number)?;
-        let missing: Vec<i64> = self
-            .conn
-            .prepare_cached("SELECT id FROM requests WHERE lane IS NOT NULL AND seen <> ?1")?
-            .query_map([number], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        for row in missing {
+        for row in self.missing(number, "lane IS NOT NULL")? {
             self.line_is_gone(row, &revision, close, at)?;
+        }
+        // No retry sends for what the file does not have any more.
+        for row in self.missing(number, "state IN ('failed', 'missed') AND seen > 0")? {
+            self.conn
+                .prepare_cached("UPDATE requests SET seen = 0 WHERE id = ?1")?
+                .execute([row])?;
         }
         let mut approved = Vec::with_capacity(close.approvals.len());
         for approving in &close.approvals {
@@ -353,6 +362,22 @@ impl Tx<'_> {
             [number],
         )?;
         Ok(approved)
+    }
+
+    /// Rows of some kind that were not among what a revision took in.
+    fn missing(&self, number: i64, which: &str) -> Result<Vec<i64>, LedgerError> {
+        let mut missing = Vec::new();
+        let mut rows = self
+            .conn
+            .prepare_cached(&format!("SELECT id FROM requests WHERE {which}"))?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let row = row.get(0)?;
+            if !self.present.has(number, row) {
+                missing.push(row);
+            }
+        }
+        Ok(missing)
     }
 
     fn line_is_gone(

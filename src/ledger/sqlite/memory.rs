@@ -137,7 +137,7 @@ impl Tx<'_> {
                 }
                 // Nobody is cancelled whom the file does not ask for any more.
                 let mut sql = "SELECT id FROM requests WHERE provider = ?1 AND state = ?2
-                     AND seen >= (SELECT number FROM revisions WHERE status <> 'past' AND status = 'current')"
+                     AND seen > 0"
                     .to_owned();
                 if id.is_some() {
                     sql.push_str(" AND subscription = ?3");

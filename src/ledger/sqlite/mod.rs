@@ -288,6 +288,7 @@ struct Writer {
     head: Hash,
     block: i64,
     rolling: rolling::Rolling,
+    present: Present,
     keeps_mark: bool,
     marked: i64,
     _lock: Option<File>,
@@ -297,6 +298,7 @@ struct Writer {
 struct Tx<'w> {
     conn: &'w Connection,
     rolling: &'w mut rolling::Rolling,
+    present: &'w mut Present,
     /// Hashes of the events of this commit, for its block.
     hashes: Vec<Hash>,
     /// The number that its block will have.
@@ -319,6 +321,7 @@ impl Writer {
             head,
             block,
             rolling,
+            present: Present::default(),
             keeps_mark: false,
             marked: -1,
             _lock: lock,
@@ -369,6 +372,7 @@ impl Writer {
         let mut tx = Tx {
             conn: &self.conn,
             rolling: &mut self.rolling,
+            present: &mut self.present,
             hashes: Vec::new(),
             block: self.block + 1,
             trusted: false,
@@ -430,6 +434,40 @@ impl Writer {
                 "cannot write the mark beside the ledger; a restored copy would not be noticed"
             ),
         }
+    }
+}
+
+/// Rows of what a revision that is being accepted has, as far as it was taken in: what of the others
+/// is open has gone from the file. A revision is taken in whole by one process, or again from its
+/// beginning, so that this needs no room on the disk; what a failed batch left here comes again too.
+#[derive(Default)]
+struct Present {
+    revision: i64,
+    /// A bit for each row.
+    rows: Vec<u64>,
+}
+
+impl Present {
+    fn note(&mut self, revision: i64, row: i64) {
+        if self.revision != revision {
+            self.revision = revision;
+            self.rows.clear();
+        }
+        let (word, bit) = Self::place(row);
+        if self.rows.len() <= word {
+            self.rows.resize(word + 1, 0);
+        }
+        self.rows[word] |= bit;
+    }
+
+    fn has(&self, revision: i64, row: i64) -> bool {
+        let (word, bit) = Self::place(row);
+        let of_word = self.rows.get(word).copied().unwrap_or(0);
+        self.revision == revision && of_word & bit != 0
+    }
+
+    const fn place(row: i64) -> (usize, u64) {
+        (row.unsigned_abs() as usize / 64, 1 << (row % 64))
     }
 }
 

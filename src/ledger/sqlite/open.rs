@@ -14,12 +14,13 @@ use crate::ledger::{Head, LedgerError};
 use crate::planted::planted;
 
 /// The migrations, oldest first; `PRAGMA user_version` counts those that were applied.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("0001_begin.sql"),
     include_str!("0002_windows.sql"),
     include_str!("0003_days.sql"),
     include_str!("0004_notices.sql"),
     include_str!("0005_counts.sql"),
+    include_str!("0006_present.sql"),
 ];
 
 /// How long one process waits while another one commits.

@@ -152,6 +152,11 @@ pub(super) fn wake_sent(
 
 impl Tx<'_> {
     pub(super) fn record(&mut self, change: &Change) -> Result<Request, LedgerError> {
+        if let Some(number) = change.decided_by
+            && !self.is_in_force(number)?
+        {
+            return Err(LedgerError::Moved);
+        }
         let mut stored = self.at_version(change.row, change.version)?;
         for event in &change.events {
             self.happen(&mut stored, event, change.at)?;
@@ -291,17 +296,21 @@ impl Tx<'_> {
         Ok(Ok((intent, stored.request)))
     }
 
-    /// Whether what the permit assumed still holds.
-    fn still_holds(&self, intended: &Intended, stored: &Stored) -> Result<bool, LedgerError> {
+    /// Whether a revision is in force, and none is about to follow it.
+    fn is_in_force(&self, number: i64) -> Result<bool, LedgerError> {
         let current: Option<i64> = self
             .conn
             .prepare_cached(IN_FORCE)?
             .query_row([], |row| row.get(0))
             .optional()?;
+        Ok(current == Some(number) && !is_accepting(self.conn)?)
+    }
+
+    /// Whether what the permit assumed still holds.
+    fn still_holds(&self, intended: &Intended, stored: &Stored) -> Result<bool, LedgerError> {
         let pauses = memory::pauses(self.conn)?;
         let standing = &stored.request.standing;
-        Ok(current == Some(intended.assumed.revision)
-            && !is_accepting(self.conn)?
+        Ok(self.is_in_force(intended.assumed.revision)?
             && pauses.epoch == intended.assumed.pause_epoch
             && pauses.of(&stored.request.key.provider).is_none()
             && standing.plannable()

@@ -21,8 +21,10 @@ pub(super) const COLUMNS: &str = "id, version, provider, subscription, again, ki
      not_before";
 
 /// A request together with what only the ledger needs of its row.
+#[derive(Clone, PartialEq)]
 pub(super) struct Stored {
     pub request: Request,
+    /// The revision since when the file has it; 0 where it has not.
     pub seen: i64,
     /// Newer terms, which came after the send.
     pub late: Option<Late>,
@@ -43,7 +45,7 @@ impl Stored {
 }
 
 /// Terms that came too late for what is in flight, and are taken up if it had no effect.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Late {
     pub wanted: crate::model::terms::Wanted,
     pub revision: String,
