@@ -285,18 +285,30 @@ impl Context {
     /// Opens the ledger for a command that needs one, with the configuration in force: the
     /// accepted one, else that of a valid file.
     pub(super) async fn standing(&self) -> anyhow::Result<(SqliteLedger, Option<Arc<Config>>)> {
-        let file = self.read();
-        let config = file.as_ref().ok().map(|(_, manifest)| &manifest.config);
-        let path = self.ledger_path(config)?;
-        let ledger = self.guest(config)?.ok_or_else(|| {
+        // No item is read for it: there may be a million.
+        let path = self.ledger_path(None)?;
+        let ledger = self.guest(None)?.ok_or_else(|| {
             anyhow!("there is no ledger at {} yet; `lapsed run` makes it (or name another with --ledger)", path.display())
         })?;
-        let accepted = match ledger.current().await? {
-            Some(revision) => accept::read_kept(&revision.files).ok().map(|it| it.config),
-            None => None,
-        };
-        let config = accepted.or_else(|| file.ok().map(|(_, manifest)| manifest.config));
+        let accepted = accepted(&ledger).await?;
+        let config = accepted.or_else(|| self.read().ok().map(|(_, manifest)| manifest.config));
         Ok((ledger, config.map(Arc::new)))
+    }
+
+    /// What is wrong with the newest text; nothing where it is the accepted one.
+    pub(super) async fn unfit(
+        &self,
+        ledger: &SqliteLedger,
+    ) -> anyhow::Result<Option<anyhow::Error>> {
+        let accepted = ledger.revision_head().await?.map(|it| it.digest);
+        let text = match self.read_text() {
+            Ok(text) => text,
+            Err(error) => return Ok(Some(error)),
+        };
+        if accepted.as_ref() == Some(&text.revision) {
+            return Ok(None);
+        }
+        Ok(self.judge(&text).err().map(anyhow::Error::from))
     }
 
     /// Why a provider's credentials must not be used from here, if they must not: the ledger
@@ -329,6 +341,13 @@ impl Context {
             .or_else(|| self.variable("LOGNAME").map(str::to_owned))
             .unwrap_or_else(|| "somebody at the command line".to_owned())
     }
+}
+
+/// How to run, by the accepted revision of a ledger.
+pub(super) async fn accepted(ledger: &SqliteLedger) -> anyhow::Result<Option<Config>> {
+    let current = ledger.current().await?;
+    let manifest = current.and_then(|revision| accept::read_kept_settings(&revision.files).ok());
+    Ok(manifest.map(|it| it.config))
 }
 
 /// What leads outside, as pairs.

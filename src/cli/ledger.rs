@@ -152,8 +152,7 @@ async fn export(context: &Context) -> anyhow::Result<Exit> {
 }
 
 fn compact(context: &Context) -> anyhow::Result<Exit> {
-    let named = context.read().ok();
-    let path = context.ledger_path(named.as_ref().map(|(_, manifest)| &manifest.config))?;
+    let path = context.ledger_path(None)?;
     let compacted = SqliteLedger::compact(&path)?;
     context.print(&format!(
         "{}: {} before, {} now\n",

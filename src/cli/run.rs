@@ -12,11 +12,9 @@ use crate::config::Config;
 use crate::daemon::notifier::Notifier;
 use crate::daemon::once::once;
 use crate::daemon::{self, Daemon};
-use crate::desired::Manifest;
 use crate::ledger::Ledger;
 use crate::ledger::sqlite::{OpenAs, SqliteLedger};
-use crate::reconcile::accept;
-use crate::source::{Latest, Options, Source};
+use crate::source::{Latest, Options, Source, Text};
 use crate::wiring::House;
 
 /// Where the page, the API and the metrics are served where nothing else is said.
@@ -67,32 +65,20 @@ fn commit(text: &str) -> Result<String, String> {
 
 pub(super) async fn run(context: &Context, args: &RunArgs) -> anyhow::Result<Exit> {
     daemon::keep_to_itself().context("core dumps cannot be switched off")?;
-    let file = context.read();
-    let named = file.as_ref().ok().map(|(_, manifest)| &manifest.config);
-    let path = context.ledger_path(named)?;
-    if file.is_err() && !path.exists() {
+    let path = context.ledger_path(None)?;
+    let text = match context.read_text() {
         // Nothing was ever accepted here, and a broken file is no reason to make a ledger.
-        file?;
-        return Ok(Exit::Invalid);
-    }
+        Err(error) if !path.exists() => return Err(error),
+        Ok(text) if !path.exists() => {
+            context.judge(&text)?;
+            Ok(text)
+        }
+        read => read,
+    };
     context::make_folder(&path)?;
     let ledger = Arc::new(SqliteLedger::open(&path, OpenAs::Daemon)?);
     tracing::info!(ledger = %path.display(), "ledger {} at {}", ledger.identity().await?.ledger_id, path.display());
-    // A bad file is no reason not to go on from what was accepted; but something there must be.
-    let config = match file {
-        Ok((text, manifest)) => {
-            // The daemon reads both again for itself, and forgets them again.
-            drop(text);
-            manifest.config
-        }
-        Err(error) => match accepted(&*ledger).await? {
-            Some(manifest) => {
-                tracing::error!("{error:#}");
-                manifest.config
-            }
-            None => return Err(error),
-        },
-    };
+    let config = to_begin_with(context, &ledger, text).await?;
     let house = House::build(ledger, context.environment(), context.clock()).await?;
     if args.once {
         daemon::listen_to_signals(Arc::clone(&house.live), house.tools.stop.clone())
@@ -139,10 +125,30 @@ pub(super) async fn run_daemon(house: House, source: Source) -> anyhow::Result<(
     Ok(())
 }
 
-/// The revision that the ledger keeps.
-async fn accepted(ledger: &dyn Ledger) -> anyhow::Result<Option<Manifest>> {
-    let current = ledger.current().await?;
-    Ok(current.and_then(|revision| accept::read_kept(&revision.files).ok()))
+/// How to run until the daemon has read the files for itself: as they say, or where they are not valid
+/// as the accepted revision says. Where that is what they are, no item is read.
+async fn to_begin_with(
+    context: &Context,
+    ledger: &SqliteLedger,
+    text: anyhow::Result<Text>,
+) -> anyhow::Result<Config> {
+    let accepted = context::accepted(ledger).await?;
+    let head = ledger.revision_head().await?;
+    let same = |text: &Text| head.as_ref().is_some_and(|it| it.digest == text.revision);
+    let read = match (text, &accepted) {
+        (Ok(text), Some(config)) if same(&text) => return Ok(config.clone()),
+        (Ok(text), _) => context.judge(&text).map_err(anyhow::Error::from),
+        (Err(error), _) => Err(error),
+    };
+    match (read, accepted) {
+        (Ok(manifest), _) => Ok(manifest.config),
+        // A bad file is no reason not to go on from what was accepted; but something there must be.
+        (Err(error), Some(config)) => {
+            tracing::error!("{error:#}");
+            Ok(config)
+        }
+        (Err(error), None) => Err(error),
+    }
 }
 
 /// Serves the port, and the metrics' own where the file names one.

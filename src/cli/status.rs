@@ -86,7 +86,7 @@ async fn once(context: &Context, format: Format) -> anyhow::Result<String> {
     let held = standpoint.list(&ledger, &held).await?.items;
     let mut text = human(&status, &due, &held);
     text.push_str(&waiting(&ledger.waiting().await?, now));
-    if let Err(error) = context.read() {
+    if let Some(error) = context.unfit(&ledger).await? {
         let first = error.to_string();
         let first = first
             .lines()
