@@ -6,6 +6,7 @@ mod beside;
 mod evidence;
 mod files;
 mod guards;
+mod how_to;
 mod letters;
 mod licenses;
 mod list;
