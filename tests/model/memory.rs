@@ -77,6 +77,8 @@ fn batches_of_a_comparison_add_up_by_provider() {
         kept: both(606, 60),
     };
     assert_eq!(total, expected);
+    // What was compared is new, changed, the same or finished; the other counts are of some of these.
+    assert_eq!(total.items(), 101 + 10 + 333 + 444 + 555);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod act;
 mod approval;
 mod hold;
 mod ids;
+mod labels;
 mod memory;
 mod notice;
 mod observed;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::DateTime;
 use lapsed::model::act::{Action, Answer};
 use lapsed::model::observed::{Billing, Life, Look, Observed, Subscription};
-use lapsed::model::standing::{Event, Phase, Settlement, Standing, State};
+use lapsed::model::standing::{BILLING_NOT_CONFIRMED, Event, Phase, Settlement, Standing, State};
 
 fn accepted() -> Event {
     Event::Accepted {
@@ -152,4 +152,24 @@ fn an_end_is_ours_where_an_earlier_attempt_may_have_had_an_effect_though_the_las
     assert!(!ours(&[accepted(), intended(1), refused(1)]));
     assert!(ours(&[accepted(), intended(1)]));
     assert!(!ours(&[accepted()]));
+}
+
+#[test]
+fn billing_is_left_open_by_what_ended_without_word_of_it_and_by_nothing_else() {
+    let settled = |as_, note: &str| Event::Settled {
+        as_,
+        look: None,
+        note: note.to_owned(),
+    };
+    let open = format!("found deactivated; {BILLING_NOT_CONFIRMED}");
+    for as_ in [Settlement::Canceled, Settlement::AlreadyCanceled] {
+        assert!(settled(as_, &open).leaves_billing_open());
+        assert!(!settled(as_, "found ended").leaves_billing_open());
+        assert!(!settled(as_, &format!("{open}, said somebody")).leaves_billing_open());
+    }
+    assert!(!settled(Settlement::Failed, &open).leaves_billing_open());
+    let withdrawn = Event::Withdrawn {
+        revision: open.clone(),
+    };
+    assert!(!withdrawn.leaves_billing_open());
 }

@@ -292,6 +292,8 @@ ${extra}`;
     const excerpt = page.locator('.excerpt').first();
     assert.match(await excerpt.innerText(), /lapsed\.yaml:\d+:\d+/);
     assert.match(await excerpt.locator('.meant').innerText(), /whem/);
+    const [, column] = (await excerpt.locator('h3').innerText()).match(/:(\d+)$/);
+    assert.equal(await excerpt.locator('.caret').textContent(), `${' '.repeat(column - 1)}^\n`, 'it points at the place');
     assert.doesNotMatch(await page.content(), /of-somebody-else|sandbox-secret/, 'and no secret of the file');
     await context.close();
     await holdsUp(house, '/file', 'file-broken');
