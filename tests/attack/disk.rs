@@ -88,7 +88,8 @@ fn it_says_so(daemon: &Daemon, words: &str) {
     assert_eq!(daemon.get("/livez").status, 200);
 }
 
-/// Starts a daemon that has accepted everything and is held at its first readings.
+/// Starts a daemon that has accepted everything and is held at its first readings. A provider that is
+/// not asked for anything is known by then, which is written down once.
 fn held_at_its_readings(home: &Home, folder: &Path) -> (PathBuf, Daemon, Proxy, Gate) {
     let reads = Gate::shut_at_first();
     let held = reads.clone();
@@ -103,6 +104,7 @@ fn held_at_its_readings(home: &Home, folder: &Path) -> (PathBuf, Daemon, Proxy, 
     let ledger = with_ledger_in(home, folder, &text);
     let daemon = home.daemon();
     reads.until_came(1);
+    until_passes(&daemon, "academy", 1.0);
     (ledger, daemon, proxy, reads)
 }
 
